@@ -1,0 +1,1 @@
+"""Encode once, keep, reuse: extraction and the embedding store."""

@@ -1,0 +1,1 @@
+"""Pretrained eyes and readers: Hugging Face models by hub id or local folder."""

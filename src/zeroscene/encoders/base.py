@@ -1,0 +1,103 @@
+"""The protocols every encoder satisfies, and the identity that travels with all it makes."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from zeroscene.files import json_digest
+
+
+@dataclass(frozen=True)
+class EncoderIdentity:
+    """What decides the numbers an encoder gives; two identities are equal or the vectors must not be mixed.
+
+    Attributes:
+        name: hub id, or folder name.
+        weights: digest of the weights file(s).
+        preprocessing: digest of size, crop, interpolation, mean, standard deviation (or of the tokenizer).
+        output: which output is taken: pooling, layer, projection.
+    """
+
+    name: str
+    weights: str
+    preprocessing: str
+    output: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the identity; the name does not count, so that a folder that moves stays the same encoder."""
+        return json_digest([self.weights, self.preprocessing, self.output])
+
+    def to_json(self) -> dict[str, str]:
+        """Return the fields as a JSON value."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "EncoderIdentity":
+        """Return the identity that `to_json` wrote."""
+        return cls(**value)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Output of an image encoder for a batch.
+
+    Attributes:
+        pooled_BD: (B, D) float32, one vector a picture.
+        grid_BHWD: (B, H, W, D) float32 token grid, rows from north, or None when not asked for.
+    """
+
+    pooled_BD: torch.Tensor
+    grid_BHWD: torch.Tensor | None = None
+
+
+class ImageEncoder(Protocol):
+    """Pictures to vectors."""
+
+    @property
+    def identity(self) -> EncoderIdentity:
+        """What decides the numbers."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """D, the length of a pooled vector."""
+        ...
+
+    @property
+    def grid(self) -> tuple[int, int, int] | None:
+        """(H, W, D) of the token grid, or None for an encoder without one."""
+        ...
+
+    def prepare(self, picture_HWC: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """Return one decoded RGB picture (H, W, 3) resized and cropped: (3, height, width) uint8.
+
+        Runs in the decoding threads; the normalisation belongs to `encode`.
+        """
+        ...
+
+    def encode(self, pictures_BCHW: torch.Tensor, grid: bool = False) -> Encoded:
+        """Return vectors of prepared pictures, (B, 3, height, width) uint8."""
+        ...
+
+
+class TextEncoder(Protocol):
+    """Texts to vectors."""
+
+    @property
+    def identity(self) -> EncoderIdentity:
+        """What decides the numbers."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """D, the length of a vector."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return (len(texts), D) float32 vectors of unit length."""
+        ...

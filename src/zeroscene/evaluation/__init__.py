@@ -1,0 +1,1 @@
+"""Metrics, the honest protocol, calibration, the benchmark runner, the report."""

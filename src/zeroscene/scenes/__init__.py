@@ -1,0 +1,1 @@
+"""Pictures and their labels: folder data sets, known benchmarks, splits, decoding."""

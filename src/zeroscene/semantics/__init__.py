@@ -1,0 +1,1 @@
+"""What classes mean: class tables, the attribute knowledge base, text descriptors."""

@@ -1,0 +1,16 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("ZEROSCENE_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of real data; tests that need it are skipped, with the reason, where it is absent."""
+    if not (SHARED / "real").is_dir():
+        pytest.skip(f"no real data at {SHARED}; set ZEROSCENE_SHARED to run this test")
+    return SHARED
