@@ -190,7 +190,7 @@ class ZeroShotMethod(ABC, Generic[O]):
         if classes.space != fitted.space:
             raise EncoderMismatchError(
                 f"the fitted {self.name} knows class vectors of source {fitted.table.get('source')!r}; this table is "
-                f"of source {classes.provenance.get('source')!r} with {len(classes.columns)} columns: make it the same way"
+                f"of source {classes.provenance.get('source')!r} with {len(classes.columns)} columns; make both alike"
             )
         if not len(classes):
             raise DataFormatError("the class table is empty; name at least one class")
