@@ -1,0 +1,346 @@
+"""What an evaluation leaves: one record a cell, and the benchmark that gathers them; JSON without time stamps.
+
+A cell is one method, one encoder, one class table, one split and one seed. Accuracies are fractions in [0, 1], rounded
+to six decimals; scores and gamma are kept as they are. `to_json` gives the same bytes for the same run on any day.
+"""
+
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from zeroscene.errors import DataFormatError
+from zeroscene.files import read_json
+
+Selection = Literal["honest", "defaults", "test-oracle"]
+
+CELL_FORMAT: Final = "zeroscene-cell-1"
+RESULTS_FORMAT: Final = "zeroscene-results-1"
+RESULTS_FILE = "results.json"
+CURVE_POINTS = 200
+EXAMPLES = 6
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, no unknown fields, JSON in and out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as a JSON value."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, value: Any, where: str = "record") -> Self:
+        """Return the record that `to_json` wrote.
+
+        Args:
+            value: the JSON value.
+            where: the file it was read from, for the message.
+
+        Raises:
+            DataFormatError: a field is missing, unknown or of another type; the first is named.
+        """
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "it"
+            raise DataFormatError(f"{where} is not a {cls.__name__}: {field}: {first['msg']}") from error
+
+
+class EncoderRecord(Record):
+    """The encoder of a cell: the plan's label and the full identity (`encoders.base.EncoderIdentity`)."""
+
+    label: str
+    name: str
+    weights: str
+    preprocessing: str
+    output: str
+    fingerprint: str
+
+
+class TableRecord(Record):
+    """The class table of a cell: the plan's label, what it holds and where it comes from."""
+
+    label: str
+    source: str
+    kind: str
+    columns: int
+    fingerprint: str
+    provenance: dict[str, Any]
+
+
+class SplitRecord(Record):
+    """The split of a cell, with the pictures held out for the generalised test counted."""
+
+    dataset: str
+    name: str
+    fingerprint: str
+    seen: tuple[str, ...]
+    unseen: tuple[str, ...]
+    held_out: int
+
+
+class Point(Record):
+    """Generalised accuracy at one gamma: S on seen classes, U on unseen ones, H = 2SU/(S+U)."""
+
+    S: float
+    U: float
+    H: float
+
+
+class ZeroShotResult(Record):
+    """Plain zero-shot: pictures of unseen classes, choice among the unseen classes.
+
+    Attributes:
+        t1: mean of the per-class accuracies.
+        overall: share of pictures right.
+        per_class: accuracy of each unseen class.
+        classes: order of rows (true) and columns (predicted) of `confusion`.
+        confusion: (U, U) picture counts.
+        pictures: number of test pictures.
+    """
+
+    t1: float
+    overall: float
+    per_class: dict[str, float]
+    classes: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    pictures: int
+
+
+class GeneralisedResult(Record):
+    """Generalised zero-shot: held-out pictures of seen classes and all of unseen ones, choice among all classes.
+
+    Attributes:
+        gamma: what was subtracted from the scores of seen classes.
+        S, U, H: per-class means on seen and unseen classes at this gamma, and their harmonic mean.
+        AUSUC: area under the exact seen/unseen curve.
+        uncalibrated: the same at gamma = 0.
+        curve: at most `CURVE_POINTS` points (S, U) of the exact curve, from gamma = -inf to +inf.
+        per_class: accuracy of each class at `gamma`.
+        classes: seen classes, then unseen ones: order of rows and columns of `confusion`.
+        confusion: (S + U, S + U) picture counts at `gamma`.
+        pictures_seen, pictures_unseen: number of test pictures.
+    """
+
+    gamma: float
+    S: float
+    U: float
+    H: float
+    AUSUC: float
+    uncalibrated: Point
+    curve: tuple[tuple[float, float], ...]
+    per_class: dict[str, float]
+    classes: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    pictures_seen: int
+    pictures_unseen: int
+
+
+class Example(Record):
+    """One test picture of an unseen class and what plain zero-shot said.
+
+    Attributes:
+        id: picture id, the path relative to the data set.
+        true: its class.
+        predicted: the class with the highest score.
+        margin: score of `predicted` minus that of the best other class, in the method's own unit.
+    """
+
+    id: str
+    true: str
+    predicted: str
+    margin: float
+
+
+class Examples(Record):
+    """At most `EXAMPLES` pictures each: of different classes first, the surest of each class."""
+
+    right: tuple[Example, ...] = ()
+    wrong: tuple[Example, ...] = ()
+
+
+class FoldRecord(Record):
+    """One validation fold of honest selection: the seen classes that played unseen, and the pictures used."""
+
+    pseudo_unseen: tuple[str, ...]
+    train_pictures: int
+    validation_pictures: int
+
+
+class CandidateRecord(Record):
+    """One option set that was tried: its accuracies over folds (honest), or on the test pictures (test-oracle).
+
+    Attributes:
+        options: the option set, over the plan's fixed options.
+        t1: mean over folds.
+        t1_folds: T1 on the pseudo-unseen classes of each fold.
+    """
+
+    options: dict[str, Any]
+    t1: float
+    t1_folds: tuple[float, ...]
+
+
+class Choice(Record):
+    """What selection chose, and on what evidence.
+
+    Attributes:
+        selection: `honest` (seen classes only), `defaults` (nothing chosen), `test-oracle` (chosen on test pictures).
+        options: the chosen option set, over the plan's fixed options.
+        gamma: the chosen calibration of generalised scores.
+        harmonic: mean H over the folds at that gamma (test-oracle: H on the test pictures), or None.
+        candidates: every option set tried, in order.
+        folds: the validation folds; empty where there are none.
+        note: what a reader must know, such as too few seen classes to choose on; else empty.
+    """
+
+    selection: Selection
+    options: dict[str, Any]
+    gamma: float
+    harmonic: float | None = None
+    candidates: tuple[CandidateRecord, ...] = ()
+    folds: tuple[FoldRecord, ...] = ()
+    note: str = ""
+
+
+class CellResult(Record):
+    """The result of one cell.
+
+    Attributes:
+        cell: readable name, unique in its benchmark; also the name of the cell's file.
+        digest: digest of all that decides the numbers; a file with another digest belongs to another plan.
+        method: registry name.
+        label: the plan's label of this method and its fixed options; rows of the summary are grouped by it.
+        title, reference: the method's own.
+        options: the resolved options of the fit, every one.
+        selection: how options and gamma were chosen; `test-oracle` figures are not honest and must be marked.
+        seed: seed of folds, and of the method where it has one.
+        zsl, gzsl: the figures.
+        examples: unseen-class pictures right and wrong.
+        choice: what was chosen on what evidence.
+        environment: versions (`provenance.environment`).
+    """
+
+    format: Literal["zeroscene-cell-1"] = CELL_FORMAT
+    cell: str
+    digest: str
+    method: str
+    label: str
+    title: str
+    reference: str
+    options: dict[str, Any]
+    selection: Selection
+    encoder: EncoderRecord
+    table: TableRecord
+    split: SplitRecord
+    seed: int
+    zsl: ZeroShotResult
+    gzsl: GeneralisedResult
+    examples: Examples
+    choice: Choice
+    environment: dict[str, Any]
+
+
+class Failure(Record):
+    """A cell that could not be evaluated, and the one line that says why."""
+
+    cell: str
+    error: str
+    message: str
+
+
+class Statistic(Record):
+    """Mean and standard deviation (n - 1; 0 for one value) of a figure over splits and seeds."""
+
+    mean: float
+    deviation: float
+    count: int
+
+
+class SummaryRow(Record):
+    """One method, encoder and class table over all splits and seeds."""
+
+    label: str
+    method: str
+    encoder: str
+    table: str
+    selection: Selection
+    t1: Statistic
+    overall: Statistic
+    S: Statistic
+    U: Statistic
+    H: Statistic
+    AUSUC: Statistic
+    uncalibrated_H: Statistic
+
+
+class Comparison(Record):
+    """Paired difference of two methods on the same encoder, table, splits and seeds (percentile bootstrap).
+
+    Attributes:
+        metric: `t1` or `H`.
+        first, second: labels; the difference is first minus second.
+        difference: mean over the pairs.
+        low, high: 95 % interval of the mean difference.
+        not_better: share of resamples in which the first is not better than the second.
+        count: number of pairs.
+    """
+
+    metric: Literal["t1", "H"]
+    encoder: str
+    table: str
+    first: str
+    second: str
+    difference: float
+    low: float
+    high: float
+    not_better: float
+    count: int
+
+
+class BenchmarkResult(Record):
+    """All cells of a benchmark, their summary, and what made them.
+
+    Attributes:
+        plan: the plan as JSON, without paths.
+        selection: of every cell.
+        cells: in the order of the plan.
+        failures: cells that could not be evaluated.
+        summary: a row for each method, encoder and table.
+        comparisons: each pair of methods on the same encoder and table.
+        environment: versions.
+    """
+
+    format: Literal["zeroscene-results-1"] = RESULTS_FORMAT
+    name: str
+    plan: dict[str, Any]
+    selection: Selection
+    cells: tuple[CellResult, ...]
+    failures: tuple[Failure, ...] = ()
+    summary: tuple[SummaryRow, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    environment: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read `results.json`, given the file or its folder.
+
+        Raises:
+            DatasetNotFoundError: there is no such file.
+            DataFormatError: it is not the result of a benchmark.
+        """
+        file = path / RESULTS_FILE if path.is_dir() else path
+        return cls.from_json(read_json(file), str(file))
+
+
+def rounded(value: float) -> float:
+    """Return an accuracy as it is stored: six decimals."""
+    return round(float(value), 6)
+
+
+def named(classes: tuple[str, ...], values: Any) -> dict[str, float]:
+    """Return rounded values by class name, in the order of `classes`."""
+    return {name: rounded(value) for name, value in zip(classes, values, strict=True)}
