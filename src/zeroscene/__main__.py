@@ -1,0 +1,5 @@
+"""`python -m zeroscene` is the command line."""
+
+from zeroscene.cli.main import run
+
+run()
