@@ -174,8 +174,8 @@ class CandidateRecord(Record):
     """One option set that was tried: its accuracies over folds (honest), or on the test pictures (test-oracle).
 
     Attributes:
-        options: the option set, over the plan's fixed options.
-        t1: mean over folds.
+        options: the option set, with the plan's fixed options in it.
+        t1: mean over folds; with test-oracle, T1 on the test pictures.
         t1_folds: T1 on the pseudo-unseen classes of each fold.
     """
 
@@ -189,7 +189,7 @@ class Choice(Record):
 
     Attributes:
         selection: `honest` (seen classes only), `defaults` (nothing chosen), `test-oracle` (chosen on test pictures).
-        options: the chosen option set, over the plan's fixed options.
+        options: the chosen option set, with the plan's fixed options in it.
         gamma: the chosen calibration of generalised scores.
         harmonic: mean H over the folds at that gamma (test-oracle: H on the test pictures), or None.
         candidates: every option set tried, in order.
@@ -210,8 +210,9 @@ class CellResult(Record):
     """The result of one cell.
 
     Attributes:
-        cell: readable name, unique in its benchmark; also the name of the cell's file.
-        digest: digest of all that decides the numbers; a file with another digest belongs to another plan.
+        cell: readable name, unique in its benchmark; the cell's file is named by it and `digest`.
+        digest: digest of `inputs`.
+        inputs: all that decides the numbers, each as text or a fingerprint; a resumed run compares them.
         method: registry name.
         label: the plan's label of this method and its fixed options; rows of the summary are grouped by it.
         title, reference: the method's own.
@@ -227,6 +228,7 @@ class CellResult(Record):
     format: Literal["zeroscene-cell-1"] = CELL_FORMAT
     cell: str
     digest: str
+    inputs: dict[str, str]
     method: str
     label: str
     title: str

@@ -1,0 +1,75 @@
+"""One evaluation from end to end: choose, refit with the choice fixed, measure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zeroscene.evaluation.candidates import build
+from zeroscene.evaluation.measure import generalised, zero_shot_with_examples
+from zeroscene.evaluation.oracle import select_on_test
+from zeroscene.evaluation.protocol import Trial
+from zeroscene.evaluation.results import Choice, Examples, GeneralisedResult, Selection, ZeroShotResult
+from zeroscene.evaluation.selection import FOLDS, select
+from zeroscene.methods.registry import AnyMethod
+from zeroscene.semantics.table import ClassTable
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one method on one trial.
+
+    Attributes:
+        options: the resolved options of the fit, every one.
+        choice: what was chosen on what evidence; its `selection` says whether the figures are honest.
+        zsl: plain zero-shot, fitted on every picture of the seen classes.
+        gzsl: generalised zero-shot, fitted without the held-out pictures.
+        examples: pictures of unseen classes, right and wrong.
+    """
+
+    options: dict[str, Any]
+    choice: Choice
+    zsl: ZeroShotResult
+    gzsl: GeneralisedResult
+    examples: Examples
+
+
+def evaluate(
+    method: type[AnyMethod],
+    trial: Trial,
+    classes: ClassTable,
+    *,
+    fixed: Mapping[str, Any] | None = None,
+    selection: Selection = "honest",
+    folds: int = FOLDS,
+    seed: int = 0,
+) -> Evaluation:
+    """Evaluate a method on a trial.
+
+    Args:
+        method: the method (`methods.registry.method_class`).
+        trial: training and test pictures (`protocol.carve`).
+        classes: class vectors of all classes of the split.
+        fixed: options that are given, not chosen.
+        selection: `honest` chooses on seen classes, `defaults` takes the fixed options and gamma 0, `test-oracle`
+            chooses on the test pictures.
+        folds: validation folds of honest selection, at most.
+        seed: of the folds, and of the method where it has one.
+
+    Raises:
+        UnknownNameError: a class of the split is absent from the table.
+        OptionError: a fixed option is unknown or out of range.
+        DataFormatError: a score is not finite.
+    """
+    given = dict(fixed or {})
+    table = classes.select(trial.split.classes)
+    if selection == "honest":
+        choice = select(method, trial.train_generalised, table, fixed=given, folds=folds, seed=seed)
+    elif selection == "test-oracle":
+        choice = select_on_test(method, trial, table, fixed=given, seed=seed)
+    else:
+        choice = Choice(selection="defaults", options=given, gamma=0.0, note="nothing was chosen; gamma 0")
+    plain = build(method, choice.options, seed).fit(trial.train_all, table)
+    zsl, examples = zero_shot_with_examples(plain, trial.test, table)
+    without_held_out = build(method, choice.options, seed).fit(trial.train_generalised, table)
+    gzsl = generalised(without_held_out, trial.test, table, choice.gamma)
+    return Evaluation(plain.options.model_dump(mode="json"), choice, zsl, gzsl, examples)
