@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ STRETCH_PERCENTILES = (2.0, 98.0)
 """Values of more than 8 bits are stretched between these percentiles of the picture's own valid values."""
 
 _LARGEST_BLOCK = 256 * 2**20
+# GDAL's block cache would grow to a share of the machine's memory while a huge raster streams through it.
+_CACHE_MEGABYTES = 64
 
 
 def read_rgb(path: Path, driver: str, reduction: Callable[[int, int], int]) -> npt.NDArray[np.uint8]:
@@ -41,15 +44,20 @@ def read_rgb(path: Path, driver: str, reduction: Callable[[int, int], int]) -> n
     with rasterio.open(path.absolute(), driver=driver) as source:
         step = reduction(source.height, source.width)
         _refuse_unreadable(source, step)
-        bands = list(range(1, _bands_needed(source) + 1))
-        shape = (max(1, source.height // step), max(1, source.width // step))
-        paletted = source.colorinterp[0] == ColorInterp.palette
-        resampling = Resampling.nearest if paletted or step == 1 else Resampling.average
-        values = source.read(bands, out_shape=(len(bands), *shape), resampling=resampling)
-        valid = np.isfinite(values).all(axis=0)
-        if not all(MaskFlags.all_valid in flags for flags in source.mask_flag_enums):
-            valid &= source.dataset_mask(out_shape=shape) > 0
-        picture = _look_up(values[0], source.colormap(1)) if paletted else _as_bytes(values, valid, source)
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MEGABYTES) if step > 1 else nullcontext():
+            return _read(source, step)
+
+
+def _read(source: Any, step: int) -> npt.NDArray[np.uint8]:
+    bands = list(range(1, _bands_needed(source) + 1))
+    shape = (max(1, source.height // step), max(1, source.width // step))
+    paletted = source.colorinterp[0] == ColorInterp.palette
+    resampling = Resampling.nearest if paletted or step == 1 else Resampling.average
+    values = source.read(bands, out_shape=(len(bands), *shape), resampling=resampling)
+    valid = np.isfinite(values).all(axis=0)
+    if not all(MaskFlags.all_valid in flags for flags in source.mask_flag_enums):
+        valid &= source.dataset_mask(out_shape=shape) > 0
+    picture = _look_up(values[0], source.colormap(1)) if paletted else _as_bytes(values, valid, source)
     if len(picture) == 4:
         picture = _from_inks(picture)
     picture = np.where(valid, picture, np.uint8(0))
