@@ -1,0 +1,127 @@
+"""Any Hugging Face vision model as an image encoder: ViT, CLIP and SigLIP towers, DINOv2, ResNet, ConvNeXt."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from zeroscene.encoders.base import Encoded, EncoderIdentity
+from zeroscene.encoders.openvino import OpenVinoTower
+from zeroscene.encoders.preprocessing import Preprocessing, read_preprocessing
+from zeroscene.encoders.source import load_model, locate
+from zeroscene.encoders.speed import Arithmetic, Precision, arithmetic, device, fastest
+from zeroscene.encoders.vision import Pooling, VisionTower, build_tower
+from zeroscene.errors import EncoderError
+from zeroscene.pixels import Geometry, resize_crop
+
+Backend = Literal["torch", "openvino"]
+_Run = Callable[[torch.Tensor, bool], tuple[torch.Tensor, torch.Tensor | None]]
+
+
+class HuggingFaceImageEncoder:
+    """A pretrained vision model with its own preprocessing; satisfies `encoders.base.ImageEncoder`."""
+
+    def __init__(
+        self,
+        identity: EncoderIdentity,
+        tower: VisionTower,
+        preprocessing: Preprocessing,
+        precision: Arithmetic,
+        backend: Backend,
+    ):
+        self._identity = identity
+        self._preprocessing = preprocessing
+        self.precision = precision
+        self.backend = backend
+        with torch.no_grad():
+            pooled_BD, grid_BHWD = tower(torch.zeros(1, 3, *self.geometry.size, dtype=torch.uint8))
+        self._width = int(pooled_BD.shape[1])
+        self._grid: tuple[int, int, int] | None = None
+        if grid_BHWD is not None:
+            _, rows, columns, width = grid_BHWD.shape
+            self._grid = rows, columns, width
+        self._run: _Run = (
+            OpenVinoTower(tower, self.geometry.size, precision)
+            if backend == "openvino"
+            else _TorchTower(fastest(tower, precision))
+        )
+
+    @property
+    def identity(self) -> EncoderIdentity:
+        """What decides the numbers."""
+        return self._identity
+
+    @property
+    def width(self) -> int:
+        """D, the length of a pooled vector."""
+        return self._width
+
+    @property
+    def grid(self) -> tuple[int, int, int] | None:
+        """(H, W, D) of the token grid, or None for an encoder without one."""
+        return self._grid
+
+    @property
+    def geometry(self) -> Geometry:
+        """How pictures become the size that the model sees."""
+        return self._preprocessing.geometry
+
+    def prepare(self, picture_HWC: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """Return one decoded RGB picture (H, W, 3) resized and cropped: (3, height, width) uint8."""
+        return resize_crop(picture_HWC, self.geometry)
+
+    def encode(self, pictures_BCHW: torch.Tensor, grid: bool = False) -> Encoded:
+        """Return vectors of prepared pictures, (B, 3, height, width) uint8.
+
+        Raises:
+            EncoderError: a grid is asked of an encoder that has none.
+        """
+        pooled_BD, grid_BHWD = self._run(pictures_BCHW, grid)
+        if grid and grid_BHWD is None:
+            raise EncoderError(f"{self._identity.name} has no token grid")
+        return Encoded(pooled_BD.float().cpu(), grid_BHWD.float().cpu() if grid and grid_BHWD is not None else None)
+
+
+class _TorchTower:
+    def __init__(self, tower: VisionTower):
+        self._tower = tower
+
+    @torch.no_grad()
+    def __call__(self, pictures_BCHW: torch.Tensor, grid: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+        pooled_BD, grid_BHWD = self._tower(pictures_BCHW.to(device(), non_blocking=True))
+        return pooled_BD, grid_BHWD if grid else None
+
+
+def load_image_encoder(
+    name_or_folder: str | Path,
+    *,
+    precision: Precision = "auto",
+    pooling: Pooling = "auto",
+    backend: Backend = "torch",
+    download: bool = False,
+) -> HuggingFaceImageEncoder:
+    """Load an image encoder from a folder in the Hugging Face layout, or by hub id.
+
+    Args:
+        name_or_folder: folder, or a hub id such as `facebook/dinov2-base`.
+        precision: `auto` is bfloat16 where it is an instruction of the processor or GPU, else float32. It is not
+            part of the encoder's identity: the vectors differ by rounding only.
+        pooling: `auto` is the projection for a model with a text tower, the model's own pooled vector for a
+            convolutional network, the class token for a transformer (see `vision.build_tower`); `mean` averages
+            the token grid, `cls` takes the class token, `projection` the vector in the space of texts.
+        backend: `openvino` needs the extra `fast`.
+        download: fetch a hub id that is not in the local cache; nothing is downloaded without it.
+
+    Raises:
+        EncoderError: no such model, weights that are absent, damaged or pickled, an unknown preprocessing step, or a
+            pooling that the model does not have.
+        MissingExtraError: OpenVINO is asked for and not installed.
+    """
+    source = locate(name_or_folder, download=download)
+    preprocessing = read_preprocessing(source)
+    tower = build_tower(load_model(source), source, preprocessing, pooling)
+    identity = EncoderIdentity(source.name, source.weights_digest(), preprocessing.digest, tower.pooling)
+    return HuggingFaceImageEncoder(identity, tower, preprocessing, arithmetic(precision), backend)
