@@ -1,0 +1,106 @@
+"""Class vectors from words: names or descriptions through a text encoder, averaged over a prompt ensemble."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from zeroscene import names
+from zeroscene.encoders.base import TextEncoder
+from zeroscene.errors import OptionError, UnknownNameError
+from zeroscene.files import json_digest
+from zeroscene.semantics.table import ClassTable
+
+Texts = Literal["names", "descriptions"] | Mapping[str, str | Sequence[str]]
+
+AERIAL_TEMPLATES: tuple[str, ...] = (
+    "a satellite photo of {}.",
+    "an aerial photograph of {}.",
+    "an overhead view of {}.",
+    "a remote sensing image of {}.",
+    "{} seen from above.",
+    "a high-resolution aerial image showing {}.",
+)
+"""Prompts for encoders that were trained on captions (CLIP and its kin); sentence encoders do well without."""
+
+
+def text_table(
+    classes: Sequence[str],
+    encoder: TextEncoder,
+    *,
+    texts: Texts = "names",
+    templates: Sequence[str] = ("{}",),
+) -> ClassTable:
+    """Return the text vectors of classes: the mean of unit vectors over texts and templates, scaled to unit length.
+
+    Args:
+        classes: class names; they keep their spelling.
+        encoder: a sentence encoder, or the text tower of an image-text model.
+        texts: `names` writes each name as an ordinary phrase; `descriptions` takes the sentences of the knowledge
+            base; a mapping gives one or several texts for each class.
+        templates: prompts with one `{}`, where the text stands.
+
+    Returns:
+        A table of kind `embedding`, (C, D); its space is the encoder with the templates.
+
+    Raises:
+        OptionError: a template without exactly one `{}`, no template, or a class with an empty text.
+        UnknownNameError: a class without a text; every such class is named.
+        EncoderError: a text is longer than the encoder reads.
+    """
+    for template in templates:
+        if template.count("{}") != 1:
+            raise OptionError(f"template {template!r} must hold {{}} exactly once, where the class stands")
+    if not templates:
+        raise OptionError("at least one template is needed; '{}' is the text itself")
+    of_class = _texts(classes, texts)
+    prompts = [template.replace("{}", text) for own in of_class for text in own for template in templates]
+    vectors_PD = encoder.encode_texts(prompts)
+    matrix_CD = np.empty((len(classes), encoder.width), np.float32)
+    start = 0
+    for row, own in enumerate(of_class):
+        stop = start + len(own) * len(templates)
+        mean_D = vectors_PD[start:stop].mean(axis=0)
+        matrix_CD[row] = mean_D / max(float(np.linalg.norm(mean_D)), 1e-12)
+        start = stop
+    return ClassTable(
+        tuple(classes),
+        matrix_CD,
+        tuple(f"dim{i}" for i in range(encoder.width)),
+        "embedding",
+        provenance={
+            "source": "text",
+            "encoder": encoder.identity.to_json(),
+            "templates": list(templates),
+            "texts": {name: own for name, own in zip(classes, of_class, strict=True)},
+            "space": json_digest([encoder.identity.fingerprint, list(templates)]),
+        },
+    )
+
+
+def _texts(classes: Sequence[str], texts: Texts) -> list[list[str]]:
+    if isinstance(texts, Mapping):
+        given = {names.key(name): own for name, own in texts.items()}
+        if any(names.key(name) not in given for name in classes):
+            raise names.unknown(classes, list(texts), "classes in the given texts")
+        found = [given[names.key(name)] for name in classes]
+        lists = [[own] if isinstance(own, str) else list(own) for own in found]
+    elif texts == "names":
+        lists = [[_phrase(name)] for name in classes]
+    else:
+        from zeroscene.semantics import knowledge
+
+        lists = [[knowledge.description(name)] for name in classes]
+    for name, own in zip(classes, lists, strict=True):
+        if not own or any(not text.strip() for text in own):
+            raise OptionError(f"class {name!r} has an empty text; write what it looks like from above")
+    return lists
+
+
+def _phrase(name: str) -> str:
+    from zeroscene.semantics import knowledge
+
+    try:
+        return knowledge.phrase(name)
+    except UnknownNameError:
+        return names.words(name)
