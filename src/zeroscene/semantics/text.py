@@ -72,7 +72,7 @@ def text_table(
             "source": "text",
             "encoder": encoder.identity.to_json(),
             "templates": list(templates),
-            "texts": {name: own for name, own in zip(classes, of_class, strict=True)},
+            "texts": dict(zip(classes, of_class, strict=True)),
             "space": json_digest([encoder.identity.fingerprint, list(templates)]),
         },
     )
