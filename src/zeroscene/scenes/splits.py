@@ -1,5 +1,7 @@
 """Split: which classes are seen, which unseen, and which pictures of the seen ones are kept back for GZSL."""
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +11,7 @@ from zeroscene import names
 from zeroscene.errors import SplitError
 from zeroscene.files import digest, json_digest, write_json
 
-_FORMAT = "zeroscene-split-1"
+FORMAT = "zeroscene-split-1"
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Split:
     def to_json(self) -> dict[str, Any]:
         """Return the split as a JSON value."""
         return {
-            "format": _FORMAT,
+            "format": FORMAT,
             "dataset": self.dataset,
             "name": self.name,
             "seen": list(self.seen),
@@ -110,3 +112,47 @@ class Split:
     def write(self, path: Path) -> None:
         """Write the split as JSON."""
         write_json(path, self.to_json())
+
+
+def random_splits(dataset: str, classes: Sequence[str], unseen: int, count: int, seed: int = 0) -> list[Split]:
+    """Return different random splits, the same on every machine and for every spelling and order of the classes.
+
+    The first splits are the same however many are asked for. Within a split, classes keep their order.
+
+    Args:
+        dataset: name of the data set.
+        classes: all its classes.
+        unseen: number of unseen classes of each split.
+        count: number of splits; they are named `random-16-5-seed0-1`, `-2`, ...
+        seed: changes the choice.
+
+    Raises:
+        SplitError: no class would be left on one side, or there are not as many different splits.
+        DuplicateNameError: a class stands twice.
+    """
+    keys = list(names.index(classes, f"classes of {dataset}"))
+    if not 0 < unseen < len(keys):
+        raise SplitError(
+            f"{dataset} has {len(keys)} classes; {unseen} unseen ones leave {max(len(keys) - unseen, 0)} seen ones, "
+            "but a split needs at least one of each"
+        )
+    if not 0 < count <= math.comb(len(keys), unseen):
+        raise SplitError(
+            f"{dataset}: {count} splits of {len(keys) - unseen}/{unseen} classes were asked for; "
+            f"there are {math.comb(len(keys), unseen)}"
+        )
+    taken: dict[frozenset[str], None] = {}
+    for draw in itertools.count(1):
+        rank = {k: digest(f"split {seed} {draw} {k}") for k in keys}
+        taken.setdefault(frozenset(sorted(keys, key=rank.__getitem__)[:unseen]))
+        if len(taken) == count:
+            break
+    return [
+        Split(
+            dataset,
+            f"random-{len(keys) - unseen}-{unseen}-seed{seed}-{number}",
+            seen=tuple(c for c in classes if names.key(c) not in chosen),
+            unseen=tuple(c for c in classes if names.key(c) in chosen),
+        )
+        for number, chosen in enumerate(taken, start=1)
+    ]
