@@ -228,7 +228,7 @@ class CellResult(Record):
     format: Literal["zeroscene-cell-1"] = CELL_FORMAT
     cell: str
     digest: str
-    inputs: dict[str, str]
+    inputs: dict[str, str] = Field(default_factory=dict)
     method: str
     label: str
     title: str

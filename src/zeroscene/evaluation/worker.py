@@ -1,0 +1,170 @@
+"""One process of a benchmark: loads what its cells need, evaluates them, writes each one's file.
+
+Every cell is evaluated here, with one thread, whatever the number of processes: so the figures do not depend on it.
+"""
+
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+
+from zeroscene.embeddings.embeddings import Embeddings
+from zeroscene.errors import ZeroSceneError
+from zeroscene.evaluation.evaluate import evaluate
+from zeroscene.evaluation.plan import BenchmarkPlan, Cell
+from zeroscene.evaluation.protocol import carve
+from zeroscene.evaluation.results import CellResult, EncoderRecord, Failure, SplitRecord, TableRecord
+from zeroscene.files import json_digest, write_json
+from zeroscene.methods.registry import method_class
+from zeroscene.provenance import environment
+from zeroscene.semantics.table import ClassTable
+
+# Read by the linear algebra under NumPy when it is first imported, so set before a worker starts.
+SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One cell to evaluate, what decides its numbers, and the file to write."""
+
+    cell: Cell
+    inputs: dict[str, str]
+    file: Path
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a task: how long it took, and why it failed, if it did."""
+
+    task: Task
+    seconds: float
+    failure: Failure | None
+
+
+_plan: BenchmarkPlan | None = None
+
+
+def start(plan: BenchmarkPlan, parent: Connection) -> None:
+    """Prepare this process; it ends at once when the other end of `parent` is closed, by whatever death."""
+    global _plan
+    _plan = plan
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    torch.set_num_threads(1)
+
+
+def _end_with(parent: Connection) -> None:
+    parent.poll(None)
+    os._exit(1)
+
+
+def run(task: Task) -> Done:
+    """Evaluate one cell and write its file; an error that a user can cause is reported, any other is raised.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    assert _plan is not None
+    begun = time.monotonic()
+    torch.manual_seed(task.cell.seed)  # a method that draws from the global generator must not depend on the order
+    try:
+        result = _result(_plan, task)
+    except ZeroSceneError as error:
+        failure = Failure(cell=task.cell.name, error=type(error).__name__, message=str(error))
+        return Done(task, time.monotonic() - begun, failure)
+    write_json(task.file, result.to_json())
+    return Done(task, time.monotonic() - begun, None)
+
+
+def _result(plan: BenchmarkPlan, task: Task) -> CellResult:
+    cell = task.cell
+    pictures, table = _embeddings(cell.encoder), _table(cell.table)
+    trial = carve(pictures, cell.split, holdout=plan.holdout, seed=cell.seed)
+    method = method_class(cell.method.name)
+    found = evaluate(
+        method,
+        trial,
+        table,
+        fixed=cell.method.options,
+        selection=plan.selection,
+        folds=plan.folds,
+        seed=cell.seed,
+    )
+    return CellResult(
+        cell=cell.name,
+        digest=json_digest(task.inputs),
+        inputs=task.inputs,
+        method=method.name,
+        label=cell.method.label,
+        title=method.title,
+        reference=method.reference,
+        options=found.options,
+        selection=found.choice.selection,
+        encoder=EncoderRecord(
+            label=cell.encoder, fingerprint=pictures.encoder.fingerprint, **pictures.encoder.to_json()
+        ),
+        table=TableRecord(
+            label=cell.table,
+            source=str(table.provenance.get("source", "unknown")),
+            kind=table.kind,
+            columns=len(table.columns),
+            fingerprint=table.fingerprint,
+            provenance=dict(table.provenance),
+        ),
+        split=SplitRecord(
+            dataset=trial.split.dataset,
+            name=trial.split.name,
+            fingerprint=trial.split.fingerprint,
+            seen=trial.split.seen,
+            unseen=trial.split.unseen,
+            held_out=len(trial.split.held_out),
+        ),
+        seed=cell.seed,
+        zsl=found.zsl,
+        gzsl=found.gzsl,
+        examples=found.examples,
+        choice=found.choice,
+        environment=environment(),
+    )
+
+
+def load_embeddings(source: Embeddings | Path) -> Embeddings:
+    """Return the pictures of a plan, read from their store unless they are in memory.
+
+    Raises:
+        DatasetNotFoundError: there is no such store.
+        StoreError: it is damaged or not finished.
+    """
+    if isinstance(source, Embeddings):
+        return source
+    from zeroscene.embeddings.store import EmbeddingStore
+
+    return EmbeddingStore.open(source).read()
+
+
+def load_table(source: ClassTable | Path) -> ClassTable:
+    """Return the class table of a plan, read from its file unless it is in memory.
+
+    Raises:
+        DatasetNotFoundError: there is no such file.
+        DataFormatError: it is not a class table.
+    """
+    return source if isinstance(source, ClassTable) else ClassTable.read(source)
+
+
+@lru_cache(maxsize=1)
+def _embeddings(label: str) -> Embeddings:
+    assert _plan is not None
+    return load_embeddings(_plan.embeddings[label])
+
+
+@cache
+def _table(label: str) -> ClassTable:
+    assert _plan is not None
+    return load_table(_plan.tables[label])

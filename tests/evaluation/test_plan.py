@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from benchmark_job import plan
+from evaluation_world import pictures, split
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeroscene.errors import DuplicateNameError, OptionError, SplitError, UnknownNameError
+from zeroscene.evaluation.plan import MethodPlan, embeddings_fingerprint, slug
+from zeroscene.scenes.splits import Split
+
+
+def test_cells_run_through_methods_encoders_tables_splits_and_seeds():
+    cells = [cell.name for cell in plan().cells()]
+    assert len(cells) == len(set(cells)) == 3 * 1 * 1 * 2 * 2
+    assert cells[:3] == [
+        "eszsl__tiny__knowledge__split-1__seed-0",
+        "eszsl__tiny__knowledge__split-1__seed-1",
+        "eszsl__tiny__knowledge__split-2__seed-0",
+    ]
+    assert cells[-1] == "kernel-fixed-width__tiny__knowledge__split-2__seed-1"
+
+
+def test_a_method_is_checked_before_anything_runs():
+    assert MethodPlan("ESZSL").label == "eszsl"
+    with pytest.raises(UnknownNameError, match=r"eszls.*nearest: eszsl"):
+        MethodPlan("eszls")
+    with pytest.raises(OptionError, match="log_gama"):
+        MethodPlan("eszsl", {"log_gama": 1})
+    with pytest.raises(OptionError, match="seeds in the plan"):
+        MethodPlan("ale", {"seed": 1})
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"methods": ()}, OptionError, "methods is empty"),
+        ({"tables": {}}, OptionError, "tables is empty"),
+        ({"seeds": (0, 0)}, DuplicateNameError, "seeds: '0' and '0'"),
+        ({"seeds": (-1,)}, OptionError, "seeds not be negative"),
+        ({"folds": 1}, OptionError, "folds must be 2"),
+        ({"holdout": 1.0}, OptionError, "holdout"),
+        ({"selection": "best"}, OptionError, "'best' is not one of honest"),
+        ({"splits": (split(), split(("airport",)))}, DuplicateNameError, "splits: '1' and '1'"),
+        ({"splits": (split(), Split("other", "2", ("a",), ("b",)))}, SplitError, "tiny, other"),
+        ({"tables": {"a b": "x", "A-b": "y"}}, DuplicateNameError, "'a b' and 'A-b' would share a file name"),
+        ({"methods": (MethodPlan("eszsl"), MethodPlan("eszsl"))}, DuplicateNameError, "give each its own label"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(changes, error, message):
+    with pytest.raises(error, match=message):
+        plan(**changes)
+
+
+def test_the_fingerprint_of_pictures_follows_all_that_counts():
+    x = pictures()
+    same = x.take(np.arange(len(x)))
+    turned = x.take(np.arange(len(x))[::-1])
+    assert embeddings_fingerprint(same) == embeddings_fingerprint(x)
+    assert len({embeddings_fingerprint(other) for other in (x, turned, pictures(seed=1), pictures(noise=0.3))}) == 4
+
+
+@given(st.text(max_size=30))
+def test_a_slug_is_a_file_name_part_without_the_separator(text):
+    made = slug(text)
+    assert made
+    assert "__" not in made
+    assert not set('/\\:*?"<>| \n\0') & set(made)
