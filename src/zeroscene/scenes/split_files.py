@@ -59,7 +59,7 @@ def write_splits(path: Path, splits: Sequence[Split]) -> None:
 def _read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise DatasetNotFoundError(f"no such file: {path}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataFormatError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
