@@ -209,9 +209,10 @@ class ClassTable:
         except UnicodeDecodeError as error:
             raise DataFormatError(f"{path} is not UTF-8 text; save the table as CSV UTF-8") from error
         provenance: dict[str, Any] = {"source": "user file", "file": path.name}
-        if lines and lines[0].startswith("#"):
+        first = ",".join(next(csv.reader(lines), []))  # a spreadsheet quotes the comment and splits it at its commas
+        if first.startswith("#"):
             with contextlib.suppress(ValueError, TypeError):  # a person's comment stays a comment
-                provenance = dict(json.loads(lines[0][1:].rstrip(",; ")))
+                provenance = dict(json.loads(first[1:].rstrip(",; ")))
             lines = lines[1:]
         rows = [row for row in csv.reader(lines) if any(cell.strip() for cell in row)]
         if len(rows) < 2 or len(rows[0]) < 2:
