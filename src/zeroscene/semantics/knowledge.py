@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -188,7 +187,7 @@ def compose(values: Mapping[str, float], name: str) -> ClassTable:
         raise names.unknown(values, table.columns, f"attributes of {name!r}")
     row = np.zeros((1, len(columns)), np.float32)
     for attribute, value in values.items():
-        if not isinstance(value, Real) or not 0 <= value <= 1:
+        if not 0 <= value <= 1:
             raise OptionError(f"attribute {attribute!r} of class {name!r} is {value!r}; give a number from 0 to 1")
         row[0, columns[names.key(attribute)]] = value
     if not row.any():
