@@ -151,7 +151,7 @@ def heat_map(confusion: Confusion, unseen_only: bool) -> Markup:
 
 def class_bars(classes: Sequence[ClassFigures], series: Series) -> Markup:
     """Draw a bar a class, its accuracy while unseen; marks for the generalised test: unseen (dot) and seen (ring)."""
-    row, bars = 22, 360
+    row, bars = 22, 320
     left = 16 + max(len(c.name) for c in classes) * 6.6
     height = row * len(classes) + 30
     parts = [f'<g style="{colour(series)}">']

@@ -1,0 +1,143 @@
+"""`zeroscene benchmark`: methods compared under one protocol."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zeroscene.cli.common import OUTPUT, Json, Output, manual, plural, table
+
+if TYPE_CHECKING:
+    from zeroscene.evaluation.plan import BenchmarkPlan
+    from zeroscene.evaluation.results import BenchmarkResult, Statistic
+
+NAME, PANEL = "benchmark", "Evaluate"
+_PARTS = "What is compared (instead of PLAN)"
+HELP = manual(
+    """
+Compare methods over encoders, class tables, splits and seeds.
+
+What is compared stands in a YAML plan, or in options. With honest selection
+(the default) options and calibration are chosen on seen classes alone;
+test-oracle chooses on the test pictures, as some papers do, and everything
+it touches is marked so. Each finished evaluation is kept: an interrupted
+run, started again, does only what is missing, and ends with the same files.
+
+A plan:
+
+  name: UC Merced 16/5
+  embeddings: {resnet50: stores/resnet50}
+  tables: {knowledge: classes.csv}
+  splits: [splits.json]
+  methods: [kernel, eszsl, {name: mcfa, options: {epochs: 20}}]
+  selection: honest
+""",
+    [
+        "zeroscene benchmark plan.yaml -o results --jobs 2",
+        "zeroscene benchmark --embeddings store --classes classes.csv --splits splits.json "
+        "--methods kernel,eszsl -o results",
+    ],
+    {1: "some evaluations failed; they are listed, the others are kept"},
+)
+
+
+def command(
+    plan: Annotated[Path | None, typer.Argument(metavar="PLAN", help="YAML file.", show_default=False)] = None,
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=OUTPUT)],
+    embeddings: Annotated[
+        list[str] | None, typer.Option("--embeddings", "-e", metavar="[LABEL=]STORE", rich_help_panel=_PARTS)
+    ] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--classes", "-c", metavar="[LABEL=]TABLE", rich_help_panel=_PARTS)
+    ] = None,
+    splits: Annotated[
+        list[Path] | None, typer.Option("--splits", help="Split file; may be repeated.", rich_help_panel=_PARTS)
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option("--methods", help="Names with commas, or all.", rich_help_panel=_PARTS)
+    ] = None,
+    selection: Annotated[
+        str | None, typer.Option("--selection", help="honest, defaults or test-oracle.", rich_help_panel=_PARTS)
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes; the figures do not depend on it.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Run what is missing, print the table."""
+    from zeroscene.errors import OptionError
+    from zeroscene.evaluation.plan import BenchmarkPlan
+    from zeroscene.evaluation.runner import run_benchmark
+
+    output = Output(as_json)
+    given = {
+        "--embeddings": embeddings, "--classes": classes, "--splits": splits, "--methods": methods,
+        "--selection": selection,
+    }  # fmt: skip
+    if plan is not None:
+        if extra := [name for name, value in given.items() if value]:
+            raise OptionError(f"{', '.join(extra)}: say it in {plan}, or leave the plan out")
+        wanted = BenchmarkPlan.read(plan)
+    else:
+        if missing := [name for name, value in given.items() if not value and name != "--selection"]:
+            raise OptionError(f"give a plan, or all its parts; missing: {', '.join(missing)}")
+        wanted = _assembled(out.name, embeddings or [], classes or [], splits or [], methods or "", selection)
+    result = run_benchmark(wanted, out, jobs=jobs)
+    output.say(summary(result))
+    output.say(f"results: {out} (zeroscene report {out} makes a page of them)")
+    for failure in result.failures:
+        typer.echo(f"not evaluated: {failure.cell}: {failure.message}", err=True)
+    output.result(result.model_dump(mode="json", include={"name", "selection", "summary", "comparisons", "failures"}))
+    if result.failures:
+        raise typer.Exit(1)
+
+
+def summary(result: "BenchmarkResult") -> str:
+    """Return the summary as aligned text: percent, mean and deviation."""
+    lines = [
+        (row.label, row.table, row.encoder, *(_percent(getattr(row, m)) for m in ("t1", "S", "U", "H", "AUSUC")),
+         _percent(row.uncalibrated_H))
+        for row in result.summary
+    ]  # fmt: skip
+    header = ("method", "classes", "encoder", "T1", "S", "U", "H", "AUSUC", "H plain")
+    runs = max((row.t1.count for row in result.summary), default=0)
+    mark = "TEST-ORACLE: chosen on the test pictures" if result.selection == "test-oracle" else result.selection
+    return (
+        f"{result.name}: percent, mean \N{PLUS-MINUS SIGN} deviation of {plural(runs, 'run')}, selection: {mark}\n\n"
+        f"{table(header, lines, left=3)}\n"
+    )
+
+
+def _percent(value: "Statistic") -> str:
+    return f"{100 * value.mean:.1f} \N{PLUS-MINUS SIGN} {100 * value.deviation:.1f}"
+
+
+def _assembled(
+    name: str, embeddings: list[str], classes: list[str], splits: list[Path], methods: str, selection: str | None
+) -> "BenchmarkPlan":
+    from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
+    from zeroscene.methods.registry import method_names
+    from zeroscene.scenes.split_files import read_splits
+
+    wanted = method_names() if methods == "all" else [word.strip() for word in methods.split(",") if word.strip()]
+    chosen: Any = selection or "honest"
+    return BenchmarkPlan(
+        name,
+        _labelled(embeddings, "--embeddings"),
+        _labelled(classes, "--classes"),
+        tuple(split for file in splits for split in read_splits(file)),
+        tuple(MethodPlan(word) for word in wanted),
+        selection=chosen,
+    )
+
+
+def _labelled(given: list[str], option: str) -> dict[str, Path]:
+    from zeroscene.errors import DuplicateNameError
+
+    found: dict[str, Path] = {}
+    for word in given:
+        label, separator, path = word.partition("=")
+        place = Path(path if separator else word)
+        if (name := label if separator else place.stem) in found:
+            raise DuplicateNameError(f"{option}: {name!r} stands twice; write label=path with labels that differ")
+        found[name] = place
+    return found

@@ -1,0 +1,149 @@
+"""What all commands share: help that reads like a manual, output for people or as JSON, lists of class names."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zeroscene.errors import DatasetNotFoundError, OptionError
+
+OUTPUT, ENCODER, CLASSES, SELECTION = "Output", "Encoder", "Class names", "Selection"
+
+DONE = "done"
+MISUSE = "bad usage or bad input; one line on stderr says what to do"
+INTERRUPTED = "interrupted; the same command continues where it stopped"
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON value on stdout and nothing else.", rich_help_panel=OUTPUT)
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NAMES", help="Class names; @FILE reads one a line.", show_default=False),
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option("--dataset", help="The classes of a known benchmark, such as ucmerced.", rich_help_panel=CLASSES),
+]
+ClassFolder = Annotated[
+    Path | None,
+    typer.Option("--folder", help="The classes of a folder of pictures, one folder a class.", rich_help_panel=CLASSES),
+]
+
+
+def manual(text: str, examples: Sequence[str], codes: dict[int, str] | None = None) -> str:
+    """Return a command's help: its text, its examples, its exit codes."""
+    lines = "\n".join(f"  [cyan]$ {_escape(_wrapped(example))}[/cyan]" for example in examples)
+    codes = {0: DONE, **(codes or {}), 2: MISUSE, 130: INTERRUPTED}
+    exits = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in sorted(codes.items()))
+    return f"{_escape(text.strip())}\n\n[bold]Examples[/bold]\n\n{lines}\n\n[bold]Exit codes[/bold]\n\n{exits}"
+
+
+def _wrapped(example: str, width: int = 72) -> str:
+    """Return a long command on several lines, as one would type it."""
+    lines = [""]
+    for part in example.split(" --"):
+        part = part if part == example.split(" --")[0] else f"--{part}"
+        joined = f"{lines[-1]} {part}".strip()
+        if len(joined) <= width or not lines[-1]:
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return " \\\n      ".join(lines)
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+class Output:
+    """Where a command's results go: lines for people, or one JSON value."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def say(self, line: str = "") -> None:
+        """Print a line for people; nothing under --json."""
+        if not self.as_json:
+            typer.echo(line)
+
+    def result(self, value: Any) -> None:
+        """Print the command's JSON value; nothing without --json."""
+        if self.as_json:
+            typer.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+    def hint(self, line: str) -> None:
+        """Print what only a person at a terminal wants to know, on stderr."""
+        if not self.as_json and sys.stderr.isatty():
+            typer.echo(line, err=True)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """Return rows as aligned text; the first `left` columns are flush left, the others flush right."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    text = [
+        "  ".join(
+            cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+    text.insert(1, "  ".join("-" * w for w in widths))
+    return "\n".join(line.rstrip() for line in text)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 picture`, `2,100 pictures`, `2 classes`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def one_of(option: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a value that is none of the choices.
+
+    Raises:
+        OptionError: it is none of them; they are listed.
+    """
+    if value not in choices:
+        raise OptionError(f"{option} {value!r} is not one of {', '.join(choices)}")
+
+
+def class_names(given: Sequence[str] | None, dataset: str | None = None, folder: Path | None = None) -> tuple[str, ...]:
+    """Return the class names that a user gave as words, files, a benchmark or a folder.
+
+    Raises:
+        OptionError: none were given.
+        DatasetNotFoundError: a file or folder is not there.
+        UnknownNameError: no such benchmark.
+        DuplicateNameError: a class was named twice.
+    """
+    from zeroscene import names
+
+    wanted: list[str] = []
+    for word in given or ():
+        wanted += _names_of_file(Path(word[1:])) if word.startswith("@") else [word]
+    if dataset is not None:
+        from zeroscene.scenes.catalog import benchmark
+
+        wanted += benchmark(dataset).classes
+    if folder is not None:
+        from zeroscene.scenes.folder import SceneFolder
+
+        wanted += SceneFolder.open(folder).classes
+    if not wanted:
+        raise OptionError("no classes: name them, or give @FILE, --dataset or --folder")
+    names.index(wanted, "class names")
+    return tuple(wanted)
+
+
+def _names_of_file(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise DatasetNotFoundError(f"no such file of class names: {path}") from error
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{path} is not a text file; write one class name a line") from error
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]

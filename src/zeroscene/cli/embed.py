@@ -1,0 +1,115 @@
+"""`zeroscene embed`: pictures through an encoder, once."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zeroscene.cli.common import ENCODER, OUTPUT, Json, Output, manual, plural
+
+if TYPE_CHECKING:
+    from zeroscene.embeddings.store import EmbeddingStore
+    from zeroscene.scenes.folder import SceneFolder
+
+NAME, PANEL = "embed", "Prepare"
+_SHOWN = 10
+HELP = manual(
+    """
+Encode every picture of a folder once and keep the vectors.
+
+FOLDER holds one folder a class (the labels are kept), or pictures without
+classes. The encoder is any Hugging Face vision model: a local folder or a
+hub id. Nothing is downloaded without --download. `handmade` is an encoder
+without weights, good enough to try things out and for nothing else.
+
+The store is GeoParquet in parts. Killed at any moment, the same command goes
+on where it stopped, and the result is the same. A picture that cannot be
+read is listed (also in STORE/skipped.csv) and the others go on.
+""",
+    [
+        "zeroscene embed pictures --encoder models/dinov2-base -o store",
+        "zeroscene embed pictures --encoder facebook/dinov2-base --download -o store",
+        "zeroscene embed pictures --encoder handmade -o store",
+    ],
+)
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of pictures.")],
+    *,
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="Model folder, hub id, or handmade.", rich_help_panel=ENCODER)
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the store.", rich_help_panel=OUTPUT)],
+    grid: Annotated[bool, typer.Option("--grid", help="Keep the grid of tokens too.", rich_help_panel=OUTPUT)] = False,
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", help="Pictures at once; by default what suits the machine.", rich_help_panel=ENCODER),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="auto, fp32 or bf16.", rich_help_panel=ENCODER)
+    ] = "auto",
+    pooling: Annotated[
+        str, typer.Option("--pooling", help="auto, cls, mean or projection.", rich_help_panel=ENCODER)
+    ] = "auto",
+    backend: Annotated[
+        str, typer.Option("--backend", help="torch, or openvino (extra `fast`).", rich_help_panel=ENCODER)
+    ] = "torch",
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch a hub id that is not cached.", rich_help_panel=ENCODER)
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Embed what is not embedded yet."""
+    from zeroscene.cli.common import one_of
+    from zeroscene.cli.sources import Origin, open_image_encoder
+    from zeroscene.cli.stores import is_store, open_pictures
+    from zeroscene.embeddings.extract import extract
+    from zeroscene.embeddings.store import EmbeddingStore
+
+    output = Output(as_json)
+    one_of("--precision", precision, ("auto", "fp32", "bf16"))
+    one_of("--pooling", pooling, ("auto", "cls", "mean", "projection"))
+    one_of("--backend", backend, ("torch", "openvino"))
+    pictures = open_pictures(folder)
+    loaded = open_image_encoder(encoder, precision=precision, pooling=pooling, backend=backend, download=download)
+    had = len(EmbeddingStore.open(out)) if is_store(out) else 0
+    begun = time.monotonic()
+    store = extract(pictures, loaded, out, batch=batch, grid=grid)
+    seconds = time.monotonic() - begun
+    Origin.of(encoder, pooling, pictures.root).write(out)
+    _tell(output, store, pictures, had, seconds)
+
+
+def _tell(output: Output, store: "EmbeddingStore", pictures: "SceneFolder", had: int, seconds: float) -> None:
+    count = len(store)
+    labels = f" of {plural(len(pictures.classes), 'class')}" if pictures.labels else ", without labels"
+    output.say(f"{plural(count, 'picture')}{labels}, {store.width} wide, by {store.identity.name}")
+    if count > had:
+        output.say(
+            f"{count - had:,} embedded in {seconds:.1f} s ({(count - had) / max(seconds, 1e-9):,.0f} pictures/s)"
+        )
+    else:
+        output.say("nothing was left to do")
+    skipped = [{"id": s.id, "reason": s.reason} for s in store.skipped]
+    beside = [{"id": s.path, "reason": s.reason} for s in pictures.skipped]
+    _list(output, "skipped", skipped)
+    _list(output, "not part of the data set", beside)
+    output.say(f"store: {store.path}")
+    value: dict[str, Any] = {
+        "store": str(store.path), "pictures": count, "embedded_now": count - had, "seconds": round(seconds, 3),
+        "width": store.width, "encoder": store.identity.to_json(), "classes": list(pictures.classes),
+        "skipped": skipped, "ignored": beside,
+    }  # fmt: skip
+    output.result(value)
+
+
+def _list(output: Output, what: str, entries: list[dict[str, str]]) -> None:
+    if not entries:
+        return
+    output.say(f"{what}: {len(entries):,}")
+    for entry in entries[:_SHOWN]:
+        output.say(f"  {entry['id']}: {entry['reason']}")
+    if len(entries) > _SHOWN:
+        output.say(f"  and {len(entries) - _SHOWN:,} more")

@@ -1,0 +1,159 @@
+"""`zeroscene fit`: one method, fitted on pictures of seen classes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zeroscene.cli.common import OUTPUT, SELECTION, Json, Output, manual, plural
+
+if TYPE_CHECKING:
+    from zeroscene.embeddings.embeddings import Embeddings
+    from zeroscene.evaluation.results import Choice
+    from zeroscene.methods.contract import TrainingSet
+    from zeroscene.semantics.table import ClassTable
+
+NAME, PANEL = "fit", "Learn and predict"
+HELP = manual(
+    """
+Fit a method on pictures with known classes.
+
+METHOD is one of eszsl, sae, ale, devise, conse, kernel, cada-vae, mcfa.
+Options of the method follow as key=value; what you do not give is chosen on
+the seen classes themselves: some of them play unseen, the options that
+recognise those best are taken, and the method is fitted again on all seen
+classes. No picture outside the training set takes part. The evidence of the
+choice, the class table and the encoder's place are kept with the model.
+
+Without --seen or --split every class of the embeddings is seen, which is
+what you want before asking about new classes with `predict`.
+""",
+    [
+        "zeroscene fit kernel --embeddings store --classes classes.csv -o model",
+        "zeroscene fit eszsl --embeddings store --classes classes.csv --split splits.json:1 -o model",
+        "zeroscene fit mcfa epochs=20 --no-select --embeddings store --classes classes.csv -o model",
+    ],
+)
+
+
+def command(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="Name of the method.")],
+    options: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the method.")] = None,
+    *,
+    embeddings: Annotated[Path, typer.Option("--embeddings", "-e", help="Store that `embed` wrote; with labels.")],
+    classes: Annotated[Path, typer.Option("--classes", "-c", help="Class table that holds every seen class.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the fitted method.", rich_help_panel=OUTPUT)],
+    seen: Annotated[
+        list[str] | None,
+        typer.Option("--seen", help="A seen class, or @FILE; may be repeated.", rich_help_panel=SELECTION),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", metavar="FILE[:NAME]", help="Seen classes of a split.", rich_help_panel=SELECTION),
+    ] = None,
+    select: Annotated[
+        bool, typer.Option(help="Choose the options that are not given, on seen classes.", rich_help_panel=SELECTION)
+    ] = True,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Of the choice and of the method.", rich_help_panel=SELECTION)
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """Choose options, fit, save."""
+    from zeroscene.embeddings.store import EmbeddingStore
+    from zeroscene.options import parse_assignments
+    from zeroscene.semantics.table import ClassTable
+
+    output = Output(as_json)
+    fixed = parse_assignments(options or ())
+    check_options(method, fixed)
+    table = ClassTable.read(classes)
+    train = _training_set(EmbeddingStore.open(embeddings).read(), seen, split)
+    choice = fit_and_keep(method, train, table, out, embeddings, fixed, select, seed)
+    output.say(f"{method} fitted on {plural(len(train.pictures), 'picture')} of {plural(len(train.seen), 'class')}")
+    for line in evidence(choice):
+        output.say(line)
+    output.say(f"model: {out}")
+    output.result(
+        {"model": str(out), "seen": list(train.seen), "pictures": len(train.pictures), "choice": choice.to_json()}
+    )
+
+
+def check_options(method: str, fixed: dict[str, Any]) -> None:
+    """Refuse options that the method does not have, before anything long begins.
+
+    Raises:
+        UnknownNameError: no such method.
+        OptionError: an unknown option or a value out of range.
+    """
+    from zeroscene.methods.registry import create_method
+
+    create_method(method, **fixed)
+
+
+def fit_and_keep(
+    method: str,
+    train: "TrainingSet",
+    table: "ClassTable",
+    out: Path,
+    store: Path,
+    fixed: dict[str, Any],
+    select: bool = True,
+    seed: int = 0,
+) -> "Choice":
+    """Choose the options that are not given, fit on all of `train`, and keep what `predict` needs in `out`.
+
+    Raises:
+        UnknownNameError: a seen class is absent from the table.
+        StoreError: the model cannot be written.
+    """
+    from zeroscene.cli.model import keep
+    from zeroscene.cli.sources import Origin
+    from zeroscene.evaluation.candidates import build
+    from zeroscene.evaluation.results import Choice
+    from zeroscene.evaluation.selection import select as select_honestly
+    from zeroscene.methods.registry import method_class
+
+    chosen = method_class(method)
+    if select:
+        choice = select_honestly(chosen, train, table, fixed=fixed, seed=seed)
+    else:
+        choice = Choice(selection="defaults", options=fixed, gamma=0.0, note="nothing was chosen; gamma 0")
+    build(chosen, choice.options, seed).fit(train, table).save(out)
+    origin = Origin.read(store)
+    keep(out, choice, table, Origin(origin.encoder, origin.pooling) if origin else None)
+    return choice
+
+
+def _training_set(pictures: "Embeddings", seen: list[str] | None, split: str | None) -> "TrainingSet":
+    from zeroscene.cli.common import class_names
+    from zeroscene.cli.split import read_one
+    from zeroscene.errors import OptionError
+    from zeroscene.methods.contract import TrainingSet
+
+    if seen and split:
+        raise OptionError("give --seen or --split, not both")
+    if split:
+        chosen = read_one(split)
+        chosen.check_classes(pictures.classes)
+        kept = set(chosen.held_out)
+        pictures = pictures.take([i for i, picture in enumerate(pictures.ids) if picture not in kept])
+        classes = chosen.seen
+    else:
+        classes = class_names(seen) if seen else pictures.classes
+    return TrainingSet(pictures.of_classes(classes), tuple(classes))
+
+
+def evidence(choice: "Choice") -> list[str]:
+    """Return what was chosen and on what evidence, in lines for people."""
+    options = ", ".join(f"{name} = {value}" for name, value in choice.options.items()) or "the defaults"
+    lines = [f"options: {options}"]
+    if choice.candidates:
+        best = next(c for c in choice.candidates if c.options == choice.options)
+        lines.append(
+            f"  best of {len(choice.candidates)}: T1 {100 * best.t1:.1f} % on seen classes that played unseen "
+            f"({len(choice.folds)} folds)"
+        )
+    if choice.harmonic is not None:
+        lines.append(f"calibration: gamma = {choice.gamma:.4g}, H {100 * choice.harmonic:.1f} % on the same folds")
+    return [*lines, *([f"note: {choice.note}"] if choice.note else [])]

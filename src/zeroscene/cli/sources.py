@@ -1,0 +1,99 @@
+"""Encoders by what a user calls them, and a note of it beside what they made: nobody has to say it twice."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from zeroscene.errors import DataFormatError, EncoderError, EncoderMismatchError, OptionError
+from zeroscene.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from zeroscene.encoders.base import EncoderIdentity, ImageEncoder
+
+HANDMADE = "handmade"
+_FILE, _FORMAT = "origin.json", "zeroscene-origin-1"
+
+
+def open_image_encoder(
+    source: str, *, precision: Any = "auto", pooling: Any = "auto", backend: Any = "torch", download: bool = False
+) -> "ImageEncoder":
+    """Return the encoder of a model folder or hub id, or the one without weights, `handmade`.
+
+    Raises:
+        EncoderError: there is no such model, or it cannot be used.
+        MissingExtraError: the backend is not installed.
+        OptionError: a choice is not one of those offered, or is meant for encoders with weights only.
+    """
+    if source == HANDMADE and not Path(HANDMADE).is_dir():
+        from zeroscene.encoders.handmade import HandmadeEncoder
+
+        if (precision, pooling, backend) not in (("auto", "auto", "torch"), ("fp32", "auto", "torch")):
+            raise OptionError("the handmade encoder has no weights: --precision, --pooling and --backend do not apply")
+        return HandmadeEncoder()
+    from zeroscene.encoders.huggingface import load_image_encoder
+
+    return load_image_encoder(source, precision=precision, pooling=pooling, backend=backend, download=download)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the encoder of a store or a fitted method is, and a store's pictures.
+
+    Attributes:
+        encoder: hub id, absolute folder, or `handmade`.
+        pooling: which output is taken.
+        pictures: absolute folder that the picture ids are relative to; empty for a fitted method.
+    """
+
+    encoder: str
+    pooling: str = "auto"
+    pictures: str = ""
+
+    @classmethod
+    def of(cls, encoder: str, pooling: str, pictures: Path | None = None) -> Self:
+        """Return the origin of what an encoder made; folders are noted by their absolute paths."""
+        place = str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
+        return cls(place, pooling, str(pictures.resolve()) if pictures else "")
+
+    def write(self, folder: Path) -> None:
+        """Write the note into a store or a fitted method."""
+        write_json(folder / _FILE, {"format": _FORMAT, **asdict(self)})
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Return the note in a folder, or None where there is none.
+
+        Raises:
+            DataFormatError: the note is damaged.
+        """
+        path = folder / _FILE
+        if not path.is_file():
+            return None
+        value = read_json(path)
+        try:
+            if value.pop("format") != _FORMAT:
+                raise DataFormatError(f"{path} is of another format")
+            return cls(**value)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise DataFormatError(f"{path} is damaged; remove it and say where the encoder is: --encoder") from error
+
+    def open(self, expected: "EncoderIdentity", **choices: Any) -> "ImageEncoder":
+        """Return the encoder, and refuse one that is not the expected.
+
+        Raises:
+            EncoderError: it is no longer where it was; the message says where that is.
+            EncoderMismatchError: another encoder stands there now.
+        """
+        if Path(self.encoder).is_absolute() and not Path(self.encoder).is_dir():
+            raise EncoderError(
+                f"encoder {expected.name!r} was in {self.encoder} and is not there any more; "
+                "say where it is: --encoder FOLDER"
+            )
+        encoder = open_image_encoder(self.encoder, pooling=self.pooling, **choices)
+        if encoder.identity.fingerprint != expected.fingerprint:
+            raise EncoderMismatchError(
+                f"the model needs encoder {expected.name!r} (weights {expected.weights}, {expected.output}); "
+                f"{self.encoder} is {encoder.identity.name!r} (weights {encoder.identity.weights}, "
+                f"{encoder.identity.output}); give the right one: --encoder FOLDER_OR_ID"
+            )
+        return encoder

@@ -1,0 +1,65 @@
+"""Folders that may be embedding stores or pictures: which one it is, and pictures embedded on the way."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from zeroscene.embeddings.extract import extract
+from zeroscene.embeddings.store import EmbeddingStore
+from zeroscene.encoders.base import ImageEncoder
+from zeroscene.errors import DataFormatError, DatasetNotFoundError, StoreError
+from zeroscene.scenes.folder import SceneFolder
+
+
+def is_store(folder: Path) -> bool:
+    """Return whether a folder is an embedding store, finished or not.
+
+    Raises:
+        StoreError: it is one, but a damaged one.
+    """
+    try:
+        EmbeddingStore.open(folder)
+    except DatasetNotFoundError:
+        return False
+    return True
+
+
+def open_pictures(folder: Path) -> SceneFolder:
+    """Return the pictures of a folder: labelled where there are class folders, else without labels.
+
+    Raises:
+        DatasetNotFoundError: there is no such folder.
+        DataFormatError: it holds no picture.
+        DuplicateNameError: two folders are the same class.
+    """
+    try:
+        return SceneFolder.open(folder)
+    except DataFormatError:
+        return SceneFolder.open_flat(folder)
+
+
+@contextmanager
+def passing_store(pictures: SceneFolder, encoder: ImageEncoder, beside: Path | None) -> Iterator[EmbeddingStore]:
+    """Yield a store of the pictures that is removed when all that needed it is done.
+
+    Args:
+        pictures: what is embedded.
+        encoder: with what.
+        beside: the file that the pictures are embedded for. The store lies hidden beside it, and an interrupted run
+            leaves it there to be continued; without a file it lies among the system's temporary files.
+    """
+    if beside is None:
+        with tempfile.TemporaryDirectory(prefix="zeroscene-") as folder:
+            yield extract(pictures, encoder, Path(folder) / "store")
+        return
+    place = beside.parent / f".{beside.name}.embeddings"
+    try:
+        store = extract(pictures, encoder, place)
+    except StoreError:
+        # Begun for other pictures or with another batch: nothing of it is of use here.
+        shutil.rmtree(place, ignore_errors=True)
+        store = extract(pictures, encoder, place)
+    yield store
+    shutil.rmtree(place, ignore_errors=True)
