@@ -11,6 +11,8 @@ from zeroscene.pixels import Geometry
 
 _FILE = "preprocessor_config.json"
 _INTERPOLATION: dict[int, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
+# A class of transformers that does not name a step in its settings does not take it.
+_STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
 # ConvNeXt's processor: from this edge on, the picture is squeezed into the square without a crop.
 _CONVNEXT_SQUEEZE = 384
 
@@ -53,7 +55,7 @@ def read_preprocessing(source: Source) -> Preprocessing:
     try:
         with quiet():
             processor = AutoImageProcessor.from_pretrained(source.folder, backend="pil", local_files_only=True)
-        settings = processor.to_dict()
+        settings = dict.fromkeys(_STEPS, False) | processor.to_dict()
     except (ImportError, ValueError, OSError, AttributeError):
         # A processor without a Pillow twin: its file is complete, because such classes are newer than short forms.
         settings = raw

@@ -71,8 +71,8 @@ class VisionTower(torch.nn.Module):
             return hidden[:, 0]
         if self.pooling == "mean":
             if self.layout.convolutional:
-                return hidden.mean((2, 3))
-            return hidden[:, self.layout.prefix :].mean(1)
+                return hidden.float().mean((2, 3))
+            return hidden[:, self.layout.prefix :].float().mean(1)
         pooled_BD: torch.Tensor = out.pooler_output.flatten(1)
         return pooled_BD if self.projection is None else self.projection(pooled_BD)
 
