@@ -1,4 +1,4 @@
-"""Runs the benchmark of the small world: benchmark_job.py OUT JOBS SEEDS. A script, so that a test can kill it."""
+"""Runs the benchmark of the small world: benchmark_job.py OUT JOBS. A script, so that a test can kill it."""
 
 import sys
 from pathlib import Path
@@ -25,5 +25,13 @@ def plan(**changes) -> BenchmarkPlan:
     return BenchmarkPlan(**(given | changes))
 
 
+def many_cells() -> BenchmarkPlan:
+    """40 cells of methods that start fast, slow enough to be killed between two of them."""
+    large = pictures(noise=0.8, each=40, width=160)
+    return plan(
+        seeds=tuple(range(10)), methods=(MethodPlan("kernel"), MethodPlan("eszsl")), embeddings={"large": large}
+    )
+
+
 if __name__ == "__main__":
-    run_benchmark(plan(seeds=tuple(range(int(sys.argv[3])))), Path(sys.argv[1]), int(sys.argv[2]))
+    run_benchmark(many_cells(), Path(sys.argv[1]), int(sys.argv[2]))

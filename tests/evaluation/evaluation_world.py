@@ -1,9 +1,14 @@
 """A small world for tests of evaluation: class vectors, and pictures that are a noisy linear image of them."""
 
+from pathlib import Path
+
 import numpy as np
 
 from zeroscene.embeddings.embeddings import Embeddings
+from zeroscene.embeddings.parts import PartRows
+from zeroscene.embeddings.store import EmbeddingStore, Manifest
 from zeroscene.encoders.base import EncoderIdentity
+from zeroscene.files import json_digest
 from zeroscene.scenes.splits import Split
 from zeroscene.semantics.table import ClassTable
 
@@ -30,3 +35,12 @@ def pictures(classes=CLASSES, each=12, width=16, noise=0.25, seed=0) -> Embeddin
 
 def split(unseen=("beach", "forest", "stadium"), classes=CLASSES, name="1") -> Split:
     return Split("tiny", name, tuple(c for c in classes if c not in unseen), tuple(unseen))
+
+
+def write_store(folder: Path, x: Embeddings) -> None:
+    """Keep the pictures as a store of one part, as `zeroscene embed` does."""
+    listing = json_digest(list(x.ids))
+    manifest = Manifest(x.encoder, x.width, None, (listing,), len(x), True, len(x), len(x))
+    store = EmbeddingStore.begin(folder, manifest)
+    store.write(0, PartRows(listing, x.ids, x.labels, [None] * len(x), x.x, None, ()))
+    store.finish()

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscene.errors import DuplicateNameError, OptionError, SplitError, UnknownNameError
-from zeroscene.evaluation.plan import MethodPlan, embeddings_fingerprint, slug
+from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan, embeddings_fingerprint, slug
+from zeroscene.scenes.split_files import write_splits
 from zeroscene.scenes.splits import Split
 
 
@@ -66,3 +67,34 @@ def test_a_slug_is_a_file_name_part_without_the_separator(text):
     assert made
     assert "__" not in made
     assert not set('/\\:*?"<>| \n\0') & set(made)
+
+
+FILE = """
+embeddings: {tiny: store}
+tables: {knowledge: knowledge.csv}
+splits: [splits.json]
+methods: [eszsl]
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ("fold: 3", OptionError, "unknown option 'fold'; did you mean folds"),
+        ("selection: best", OptionError, "'selection' = 'best'"),
+        ("only: [7]", UnknownNameError, "unknown split: '7'; known: 1, 2"),
+        ("only: [2, 1]", None, None),
+    ],
+)
+def test_a_plan_file_is_read_strictly_and_relative_to_itself(tmp_path, changed, error, message):
+    write_splits(tmp_path / "splits.json", plan().splits)
+    file = tmp_path / "my plan.yaml"
+    file.write_text(FILE + changed)
+    if error:
+        with pytest.raises(error, match=message):
+            BenchmarkPlan.read(file)
+        return
+    read = BenchmarkPlan.read(file)
+    assert (read.name, read.embeddings) == ("my plan", {"tiny": tmp_path / "store"})
+    assert [s.name for s in read.splits] == ["2", "1"]
+    assert (read.selection, read.folds, read.holdout, read.seeds) == ("honest", 4, 0.2, (0,))

@@ -7,18 +7,31 @@ import time
 from pathlib import Path
 
 import pytest
-from benchmark_job import plan
-from evaluation_world import CLASSES, pictures, table
+from benchmark_job import many_cells, plan
+from evaluation_world import CLASSES, pictures, split, table, write_store
 
 from zeroscene.errors import OptionError, StoreError
-from zeroscene.evaluation.plan import MethodPlan
+from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
 from zeroscene.evaluation.protocol import carve
 from zeroscene.evaluation.results import BenchmarkResult
 from zeroscene.evaluation.runner import run_benchmark
 from zeroscene.evaluation.summary import summarise
 from zeroscene.files import TEMPORARY_PREFIX
+from zeroscene.scenes.split_files import write_splits
 
 JOB = Path(__file__).with_name("benchmark_job.py")
+PLAN = """
+name: small world
+embeddings: {tiny: store}
+tables: {knowledge: knowledge.csv, short: short.csv}
+splits: [splits.json]
+only: [1, 2]
+methods:
+  - {name: eszsl, options: {log_lambda: 0.0}}
+  - {name: ale, options: {epochs: 3}}
+  - {name: kernel, label: "kernel, fixed width", options: {bandwidth: 1.0}}
+seeds: [0, 1]
+"""
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -30,9 +43,14 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    out = tmp_path_factory.mktemp("finished")
-    tables = {"knowledge": table(), "short": table(CLASSES[1:])}
-    return out, run_benchmark(plan(tables=tables), out, jobs=2)
+    """The benchmark of the small world, read from files, with a table beside it that lacks a class."""
+    out, given = tmp_path_factory.mktemp("finished"), tmp_path_factory.mktemp("given")
+    write_store(given / "store", pictures(noise=0.8))
+    table().write(given / "knowledge.csv")
+    table(CLASSES[1:]).write(given / "short.csv")
+    write_splits(given / "splits.json", [*plan().splits, split(("desert",), name="not asked for")])
+    (given / "plan.yaml").write_text(PLAN)
+    return out, run_benchmark(BenchmarkPlan.read(given / "plan.yaml"), out, jobs=2)
 
 
 def test_cells_stand_in_the_order_of_the_plan(finished):
@@ -123,16 +141,14 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the worker processes in /proc")
-def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(tmp_path):
-    seeds = "6"
-    command = [sys.executable, str(JOB)]
-    environment = {**os.environ, "PYTHONPATH": str(JOB.parent)}
+def test_killed_at_any_moment_the_same_plan_ends_with_the_same_bytes(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run([*command, str(whole), "1", seeds], env=environment, check=True)
-    total = len(list((whole / "cells").iterdir()))
+    total = len(run_benchmark(many_cells(), whole, jobs=1).cells)
+    environment = {**os.environ, "PYTHONPATH": str(JOB.parent)}
 
-    for reached, kill in ((total // 4, signal.SIGKILL), (total // 2, signal.SIGINT)):
-        job = subprocess.Popen([*command, str(broken), "2", seeds], env=environment, stderr=subprocess.DEVNULL)
+    for reached, jobs, kill in ((total // 4, "2", signal.SIGKILL), (total // 2, "1", signal.SIGINT)):
+        command = [sys.executable, str(JOB), str(broken), jobs]
+        job = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         while job.poll() is None and len(list((broken / "cells").glob("*__seed-*.json"))) < reached:
             time.sleep(0.002)
         workers = children(job.pid)
@@ -143,10 +159,9 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(tmp_path
         while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert not any(alive(worker) for worker in workers)
-        done = len(list((broken / "cells").glob("*__seed-*.json")))
-        assert reached <= done < total
+        assert reached <= len(list((broken / "cells").glob("*__seed-*.json"))) < total
         assert not (broken / "results.json").exists()
     (broken / f"{TEMPORARY_PREFIX}left.json").write_text("half")
 
-    subprocess.run([*command, str(broken), "1", seeds], env=environment, check=True)
+    run_benchmark(many_cells(), broken, jobs=1)
     assert content(broken) == content(whole)
