@@ -1,6 +1,5 @@
 """OpenVINO as the engine of a vision tower: the extra `fast`."""
 
-import contextlib
 import warnings
 from typing import Any
 
@@ -46,12 +45,22 @@ class OpenVinoTower:
 
     def _compile(self, grid: bool) -> Any:
         example = torch.zeros(_PIECE, 3, *self._size, dtype=torch.uint8)
-        with quiet(), warnings.catch_warnings(), contextlib.redirect_stdout(None):
+        with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = self._openvino.convert_model(_Outputs(self._tower, grid).eval(), example_input=example)
+            model = _converted(_Outputs(self._tower, grid).eval(), example)
         model.reshape([_PIECE, 3, *self._size])
         settings = {"INFERENCE_PRECISION_HINT": self._hint, "PERFORMANCE_HINT": "LATENCY"}
         return self._openvino.Core().compile_model(model, "CPU", settings)
+
+
+def _converted(module: torch.nn.Module, example: torch.Tensor) -> Any:
+    # openvino.convert_model does the same and reports each use to its maker's servers; the frontend does not.
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchScriptPythonDecoder(module, example_input=example)  # has to outlive the conversion
+    return frontend.convert(frontend.load(decoder))
 
 
 class _Outputs(torch.nn.Module):
