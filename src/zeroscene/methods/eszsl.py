@@ -38,7 +38,7 @@ class ESZSLOptions(options.Options):
     log_gamma: float = Field(0.0, ge=-8, le=8)
     log_lambda: float = Field(0.0, ge=-8, le=8)
     picture_scaling: PictureScaling = "l2"
-    class_scaling: ClassScaling = "l2"
+    class_scaling: ClassScaling = "center-l2"
 
 
 class ESZSL(ZeroShotMethod[ESZSLOptions]):

@@ -45,7 +45,7 @@ class KernelOptions(options.Options):
     ridge: float = Field(0.1, gt=0, le=1e6)
     distance: Literal["cosine", "euclidean"] = "cosine"
     picture_scaling: PictureScaling = "center-l2"
-    class_scaling: ClassScaling = "l2"
+    class_scaling: ClassScaling = "center-l2"
 
 
 class KernelPrototypes(ZeroShotMethod[KernelOptions]):

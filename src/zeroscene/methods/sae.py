@@ -45,7 +45,7 @@ class SAEOptions(options.Options):
     direction: Literal["to-semantic", "to-visual"] = "to-visual"
     log_lambda: float = Field(0.0, ge=-8, le=8)
     picture_scaling: PictureScaling = "l2"
-    class_scaling: ClassScaling = "l2"
+    class_scaling: ClassScaling = "center-l2"
 
 
 class SAE(ZeroShotMethod[SAEOptions]):
