@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from zeroscene.evaluation.results import BenchmarkResult, Statistic
 
 NAME, PANEL = "benchmark", "Evaluate"
+PICTURES = "pictures.json"
 _PARTS = "What is compared (instead of PLAN)"
 HELP = manual(
     """
@@ -82,6 +83,7 @@ def command(
             raise OptionError(f"give a plan, or all its parts; missing: {', '.join(missing)}")
         wanted = _assembled(out.name, embeddings or [], classes or [], splits or [], methods or "", selection)
     result = run_benchmark(wanted, out, jobs=jobs)
+    remember_pictures(wanted, out)
     output.say(summary(result))
     output.say(f"results: {out} (zeroscene report {out} makes a page of them)")
     for failure in result.failures:
@@ -89,6 +91,15 @@ def command(
     output.result(result.model_dump(mode="json", include={"name", "selection", "summary", "comparisons", "failures"}))
     if result.failures:
         raise typer.Exit(1)
+
+
+def remember_pictures(plan: "BenchmarkPlan", out: Path) -> None:
+    """Note beside the results where the pictures of the stores lie, so that `report` can show some."""
+    from zeroscene.cli.sources import Origin
+    from zeroscene.files import write_json
+
+    origins = [Origin.read(source) for source in plan.embeddings.values() if isinstance(source, Path)]
+    write_json(out / PICTURES, sorted({origin.pictures for origin in origins if origin and origin.pictures}))
 
 
 def summary(result: "BenchmarkResult") -> str:

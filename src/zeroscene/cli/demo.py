@@ -47,7 +47,7 @@ def command(
     _prepare(out, output)
     result = _benchmark(out, output)
     best = max(result.summary, key=lambda row: row.t1.mean)
-    _show(output, f"zeroscene report {out}/results --pictures {out}/pictures")
+    _show(output, f"zeroscene report {out}/results")
     page = out / "results" / "report.html"
     write_report([result], page, [out / "pictures"])
     told = _predict(out, best.method, output)
@@ -89,7 +89,7 @@ def _prepare(out: Path, output: Output) -> None:
 
 
 def _benchmark(out: Path, output: Output) -> "BenchmarkResult":
-    from zeroscene.cli.benchmark import summary
+    from zeroscene.cli.benchmark import remember_pictures, summary
     from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
     from zeroscene.evaluation.runner import run_benchmark
     from zeroscene.methods.registry import method_names
@@ -109,6 +109,7 @@ def _benchmark(out: Path, output: Output) -> "BenchmarkResult":
         tuple(MethodPlan(name) for name in method_names()),
     )
     result = run_benchmark(plan, out / "results", jobs=jobs)
+    remember_pictures(plan, out / "results")
     output.say(summary(result).rstrip())
     return result
 

@@ -37,7 +37,9 @@ def command(
     pictures: Annotated[
         list[Path] | None,
         typer.Option(
-            "--pictures", help="Folder of the pictures, for examples; may be repeated.", rich_help_panel=OUTPUT
+            "--pictures",
+            help="Folder of the pictures; without it, where they were embedded from.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     as_json: Json = False,
@@ -49,6 +51,15 @@ def command(
     output = Output(as_json)
     read = [BenchmarkResult.read(folder) for folder in results]
     page = out or (results[0] if results[0].is_dir() else results[0].parent) / "report.html"
-    write_report(read, page, pictures or ())
+    write_report(read, page, pictures or [place for folder in results for place in _noted(folder)])
     output.say(f"report: {page}")
     output.result({"report": str(page)})
+
+
+def _noted(results: Path) -> list[Path]:
+    """Return the folders of pictures that `benchmark` noted beside its results."""
+    from zeroscene.cli.benchmark import PICTURES
+    from zeroscene.files import read_json
+
+    note = (results if results.is_dir() else results.parent) / PICTURES
+    return [Path(place) for place in read_json(note)] if note.is_file() else []

@@ -105,6 +105,7 @@ def _facts(found: Sequence[Group]) -> dict[str, Any]:
     cells = list(_cells(found))
     first = cells[0]
     return {
+        "first": first,
         "datasets": sorted({c.split.dataset for c in cells}),
         "methods": len({c.label for c in cells}),
         "splits": len({c.split.fingerprint for c in cells}),

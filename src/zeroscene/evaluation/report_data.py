@@ -142,6 +142,11 @@ class Group:
         """The series whose figures may be ranked."""
         return tuple(s for s in self.series if not s.oracle)
 
+    @property
+    def pairs(self) -> int:
+        """The smallest number of splits and seeds that a comparison rests on; 0 without comparisons."""
+        return min((c.count for c in self.comparisons), default=0)
+
     def best(self, metric: str) -> float | None:
         """Return the highest mean of a metric among figures that are honest, or None where there are none."""
         values = [getattr(s.row, metric).mean for s in self.honest]

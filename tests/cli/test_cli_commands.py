@@ -1,0 +1,270 @@
+"""The way of the data through the commands, on drawn pictures: from embed to report."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from zeroscene.cli import drawings
+from zeroscene.cli.main import app
+from zeroscene.embeddings.embeddings import Embeddings
+from zeroscene.encoders.handmade import HandmadeEncoder
+from zeroscene.methods.registry import load_method
+from zeroscene.semantics.knowledge import knowledge_table
+from zeroscene.semantics.table import ClassTable
+
+SEEN = ("forest", "sea", "desert", "parking lot", "river", "storage tank")
+UNSEEN = ("beach", "meadow")
+
+runner = CliRunner()
+
+
+def run(*words: object, code: int = 0) -> str:
+    done = runner.invoke(app, [str(word) for word in words])
+    assert done.exit_code == code, done.stderr or done.stdout or done.exception
+    return done.stdout
+
+
+def error(*words: object) -> str:
+    done = runner.invoke(app, [str(word) for word in words])
+    assert done.exit_code == 2, done.stdout
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with drawn pictures, their store and the classes' table; not to be written to."""
+    folder = tmp_path_factory.mktemp("world")
+    drawings.draw_folder(folder / "pictures", SEEN + UNSEEN, 0, 6)
+    (folder / "pictures" / "forest" / "broken.jpg").write_bytes(b"")
+    run("embed", folder / "pictures", "--encoder", "handmade", "-o", folder / "store")
+    run("classes", "knowledge", "--folder", folder / "pictures", "-o", folder / "classes.csv")
+    run("split", "random", "--folder", folder / "pictures", "--unseen", 2, "--count", 2, "-o", folder / "splits.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(world: Path) -> Path:
+    """Return a model fitted on the seen classes."""
+    seen = [word for name in SEEN for word in ("--seen", name)]
+    run("fit", "kernel", "-e", world / "store", "-c", world / "classes.csv", *seen, "-o", world / "model")
+    return world / "model"
+
+
+@pytest.fixture(scope="module")
+def results(world: Path) -> Path:
+    """Return the results of a small benchmark."""
+    words = ("-e", f"eye={world / 'store'}", "-c", world / "classes.csv", "--splits", world / "splits.json")
+    run("benchmark", *words, "--methods", "kernel,eszsl", "-o", world / "results")
+    return world / "results"
+
+
+def labels(file: Path) -> dict[str, str]:
+    with file.open(newline="") as f:
+        return {row["id"]: row["class"] for row in csv.DictReader(f)}
+
+
+class TestEmbed:
+    def test_says_how_many_and_lists_what_it_skipped(self, world: Path, tmp_path: Path) -> None:
+        told = json.loads(run("embed", world / "pictures", "--encoder", "handmade", "-o", tmp_path / "s", "--json"))
+        assert told["pictures"] == told["embedded_now"] == 48
+        assert told["skipped"] == [{"id": "forest/broken.jpg", "reason": "the file is empty (0 bytes)"}]
+
+    def test_the_same_command_again_does_nothing(self, world: Path) -> None:
+        before = {p.name: p.read_bytes() for p in (world / "store").iterdir()}
+        told = run("embed", world / "pictures", "--encoder", "handmade", "-o", world / "store")
+        assert "nothing was left to do" in told
+        assert {p.name: p.read_bytes() for p in (world / "store").iterdir()} == before
+
+    def test_pictures_without_class_folders_get_no_labels(self, world: Path, tmp_path: Path) -> None:
+        told = run("embed", world / "pictures" / "sea", "--encoder", "handmade", "-o", tmp_path / "s")
+        assert "6 pictures, without labels" in told
+
+    def test_an_unknown_choice_lists_the_known(self, world: Path, tmp_path: Path) -> None:
+        words = ("embed", world / "pictures", "--encoder", "handmade", "-o", tmp_path / "s", "--precision", "fp8")
+        assert error(*words) == "error: --precision 'fp8' is not one of auto, fp32, bf16\n"
+
+    def test_an_encoder_that_is_nowhere(self, world: Path, tmp_path: Path) -> None:
+        said = error("embed", world / "pictures", "--encoder", tmp_path / "absent", "-o", tmp_path / "s")
+        assert "absent" in said
+
+
+class TestClasses:
+    def test_knowledge_equals_the_library(self, world: Path) -> None:
+        made = ClassTable.read(world / "classes.csv")
+        assert made.fingerprint == knowledge_table(sorted(SEEN + UNSEEN)).fingerprint
+
+    def test_names_from_a_file_and_words(self, tmp_path: Path) -> None:
+        (tmp_path / "names.txt").write_text("# mine\nforest\n\n river \n")
+        run("classes", "knowledge", f"@{tmp_path / 'names.txt'}", "sea", "-o", tmp_path / "t.csv")
+        assert ClassTable.read(tmp_path / "t.csv").classes == ("forest", "river", "sea")
+
+    def test_no_names_at_all(self, tmp_path: Path) -> None:
+        assert "no classes: name them" in error("classes", "knowledge", "-o", tmp_path / "t.csv")
+
+    def test_show_names_the_strongest_attributes(self, world: Path) -> None:
+        told = run("classes", "show", world / "classes.csv")
+        forest = next(line for line in told.splitlines() if line.startswith("forest"))
+        assert "tree" in forest
+
+    def test_check_names_the_class_without_a_row(self, world: Path, tmp_path: Path) -> None:
+        run("classes", "knowledge", "forest", "sea", "harbor", "-o", tmp_path / "t.csv")
+        told = json.loads(run("classes", "check", tmp_path / "t.csv", "--against", world / "store", "--json", code=1))
+        missing = {"beach", "desert", "meadow", "parking lot", "river", "storage tank"}
+        assert {p.split("'")[1] for p in told["problems"] if p.startswith("no row")} == missing
+        assert told["extra"] == ["harbor"]
+
+    def test_check_finds_rows_that_are_alike(self, tmp_path: Path) -> None:
+        drawings.draw_folder(tmp_path / "p", ("sea", "forest"), 0, 1)
+        (tmp_path / "t.csv").write_text("class,wet,green\nsea,1,0.5\nforest,1,0.5\n")
+        told = run("classes", "check", tmp_path / "t.csv", "--against", tmp_path / "p", code=1)
+        assert "'forest' and 'sea' have the same vector" in told
+        assert "column 'wet' has the same value for every class" in told
+
+
+class TestSplit:
+    def test_show(self, world: Path) -> None:
+        told = json.loads(run("split", "show", world / "splits.json", "--json"))
+        assert [len(split["unseen"]) for split in told] == [2, 2]
+
+    def test_standard(self, tmp_path: Path) -> None:
+        told = run("split", "standard", "ucmerced", "16/5", "--count", 3, "-o", tmp_path / "s.json")
+        assert told == f"3 splits of 16 seen and 5 unseen: {tmp_path / 's.json'}\n"
+
+    def test_a_ratio_nobody_uses(self, tmp_path: Path) -> None:
+        assert "16/5" in error("split", "standard", "ucmerced", "3/18", "-o", tmp_path / "s.json")
+
+
+class TestFit:
+    def test_keeps_what_predict_needs(self, model: Path) -> None:
+        kept = {file.name for file in model.iterdir()}
+        assert kept == {"method.safetensors", "method.json", "card.md", "selection.json", "classes.csv", "origin.json"}
+        choice = json.loads((model / "selection.json").read_text())
+        assert choice["selection"] == "honest"
+        assert len(choice["candidates"]) > 1
+
+    def test_a_split_leaves_its_unseen_classes_out(self, world: Path, tmp_path: Path) -> None:
+        first = json.loads((world / "splits.json").read_text())["splits"][0]
+        words = ("fit", "eszsl", "-e", world / "store", "-c", world / "classes.csv", "--json", "-o", tmp_path / "m")
+        told = json.loads(run(*words, "--split", f"{world / 'splits.json'}:{first['name']}"))
+        assert set(told["seen"]) == set(first["seen"])
+        assert "holds 2 splits; say which" in error(*words, "--split", world / "splits.json")
+
+    def test_given_options_are_kept_and_not_chosen(self, world: Path, tmp_path: Path) -> None:
+        words = ("-e", world / "store", "-c", world / "classes.csv", "-o", tmp_path / "m", "--no-select", "--json")
+        told = json.loads(run("fit", "eszsl", "log_gamma=1", *words))
+        assert told["choice"]["options"] == {"log_gamma": 1}
+        assert told["choice"]["candidates"] == []
+
+    def test_a_mistyped_option_or_method_is_told_the_nearest(self, world: Path, tmp_path: Path) -> None:
+        words = ("-e", world / "store", "-c", world / "classes.csv", "-o", tmp_path / "m")
+        assert "did you mean log_gamma" in error("fit", "eszsl", "loggamma=1", *words)
+        assert "nearest: kernel" in error("fit", "kernal", *words)
+
+
+class TestPredict:
+    def test_labels_a_flat_folder_with_classes_that_were_never_seen(self, model: Path, tmp_path: Path) -> None:
+        drawn = {f"{i}.png": drawings.draw(name, 100 + i) for i, name in enumerate(("beach", "meadow", "sea") * 2)}
+        for file, picture in drawn.items():
+            drawings.write(tmp_path / "new" / file, picture)
+        run("predict", model, tmp_path / "new", "--classes", "beach, meadow", "-o", tmp_path / "labels.csv")
+        encoder = HandmadeEncoder()
+        x = encoder.encode(torch.stack([encoder.prepare(picture) for picture in drawn.values()])).pooled_BD.numpy()
+        classes = knowledge_table(["beach", "meadow"])
+        scores = load_method(model).scores(Embeddings(tuple(drawn), x, encoder.identity), classes)
+        expected = {file: classes.classes[best] for file, best in zip(drawn, scores.best(), strict=True)}
+        assert labels(tmp_path / "labels.csv") == expected
+        assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+    def test_a_class_that_the_table_lacks_comes_from_the_knowledge_base(self, model: Path, world: Path) -> None:
+        told = json.loads(run("predict", model, world / "store", "--classes", "Harbour,golf_course", "--json"))
+        assert told["classes"] == ["Harbour", "golf_course"]
+        assert len(told["predictions"]) == 48
+
+    def test_names_follow_the_edited_table(self, world: Path, tmp_path: Path) -> None:
+        lines = (world / "classes.csv").read_text().splitlines()
+        forest = next(line for line in lines if line.startswith("forest,"))
+        (tmp_path / "mine.csv").write_text("\n".join([*lines, forest.replace("forest", "my park", 1)]) + "\n")
+        run("fit", "eszsl", "-e", world / "store", "-c", tmp_path / "mine.csv", "-o", tmp_path / "m", "--no-select")
+        told = json.loads(run("predict", tmp_path / "m", world / "store", "--classes", "my park, sea", "--json"))
+        said = {one["id"]: one["class"] for one in told["predictions"]}
+        assert {said[i] for i in said if i.startswith("forest/")} == {"my park"}
+
+    def test_gamma_only_where_seen_and_new_classes_meet(self, model: Path, world: Path) -> None:
+        def asked(classes: str, *more: object) -> dict:
+            return json.loads(run("predict", model, world / "store", "--classes", classes, "--json", *more))
+
+        chosen = json.loads((model / "selection.json").read_text())["gamma"]
+        assert asked("beach, meadow")["gamma"] == asked("forest, sea")["gamma"] == 0
+        assert asked("beach, forest")["gamma"] == chosen
+        assert asked("beach, forest", "--gamma", 1e6)["predictions"][0]["class"] == "beach"
+        assert asked("beach, forest", "--gamma", -1e6)["predictions"][0]["class"] == "forest"
+
+    def test_bad_pictures_are_listed_beside_the_labels(self, model: Path, tmp_path: Path) -> None:
+        drawings.write(tmp_path / "new" / "good.png", drawings.draw("beach", 50))
+        (tmp_path / "new" / "bad.jpg").write_text("not a picture")
+        run("predict", model, tmp_path / "new", "--classes", "beach,meadow", "-o", tmp_path / "labels.csv")
+        assert list(labels(tmp_path / "labels.csv")) == ["good.png"]
+        assert (tmp_path / "labels.skipped.csv").read_text().splitlines()[1].startswith("bad.jpg,")
+
+    def test_csv_on_stdout_without_a_file(self, model: Path, world: Path) -> None:
+        told = run("predict", model, world / "store", "--classes", "beach")
+        assert told.splitlines()[0] == "id,class,score,margin,runner_up"
+        assert len(told.splitlines()) == 49
+
+    def test_an_encoder_that_moved_is_asked_for(self, model: Path, world: Path, tmp_path: Path) -> None:
+        shutil.copytree(model, tmp_path / "m")
+        origin = json.loads((model / "origin.json").read_text())
+        (tmp_path / "m" / "origin.json").write_text(json.dumps({**origin, "encoder": str(tmp_path / "gone")}))
+        words = ("predict", tmp_path / "m", world / "pictures", "--classes", "beach")
+        assert f"was in {tmp_path / 'gone'} and is not there any more" in error(*words)
+        assert len(run(*words, "--encoder", "handmade").splitlines()) == 49
+        (tmp_path / "m" / "origin.json").unlink()
+        assert "does not say where its encoder 'handmade' is" in error(*words)
+
+    def test_an_interrupted_embedding_is_kept_and_continued(self, model: Path, world: Path, tmp_path: Path) -> None:
+        hidden = tmp_path / ".labels.csv.embeddings"
+        run("embed", world / "pictures" / "sea", "--encoder", "handmade", "-o", hidden)
+        words = ("predict", model, world / "pictures", "--classes", "beach", "-o", tmp_path / "labels.csv")
+        run(*words)
+        assert len(labels(tmp_path / "labels.csv")) == 48
+        assert not hidden.exists()
+
+
+class TestBenchmark:
+    def test_the_table_is_printed_again_from_what_is_kept(self, world: Path, results: Path) -> None:
+        before = (results / "results.json").read_bytes()
+        words = ("-e", f"eye={world / 'store'}", "-c", world / "classes.csv", "--splits", world / "splits.json")
+        told = run("benchmark", *words, "--methods", "kernel,eszsl", "-o", results)
+        rows = [line.split()[:3] for line in told.splitlines() if line.startswith(("kernel", "eszsl"))]
+        assert rows == [["kernel", "classes", "eye"], ["eszsl", "classes", "eye"]]
+        assert (results / "results.json").read_bytes() == before
+
+    def test_the_report_shows_pictures_without_being_told_where(self, results: Path) -> None:
+        told = run("report", results)
+        assert told == f"report: {results / 'report.html'}\n"
+        assert "data:image/jpeg;base64," in (results / "report.html").read_text()
+
+    def test_parts_that_are_missing_are_named(self, world: Path, tmp_path: Path) -> None:
+        said = error("benchmark", "-e", world / "store", "-o", tmp_path / "r")
+        assert said == "error: give a plan, or all its parts; missing: --classes, --splits, --methods\n"
+
+    def test_a_plan_and_parts_contradict(self, tmp_path: Path) -> None:
+        assert "--methods: say it in" in error("benchmark", "plan.yaml", "--methods", "eszsl", "-o", tmp_path / "r")
+
+
+class TestDoctor:
+    def test_json_only(self) -> None:
+        told = json.loads(run("doctor", "--encoder", "handmade", "--json"))
+        assert told["problems"] == []
+        assert told["encoder"]["width"] == 128
+
+    def test_a_data_set_that_lacks_things(self, world: Path) -> None:
+        told = run("doctor", "--folder", world / "pictures", "--dataset", "ucmerced", code=1)
+        assert "class 'airplane': missing" in told
+        assert "class 'forest': 7 of 100 pictures" in told

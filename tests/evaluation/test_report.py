@@ -1,0 +1,211 @@
+"""The report: one file that fetches nothing, says what the results say, and marks what is not honest."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zeroscene.cli import drawings
+from zeroscene.embeddings.embeddings import Embeddings
+from zeroscene.encoders.base import EncoderIdentity
+from zeroscene.errors import OptionError
+from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
+from zeroscene.evaluation.report import render, write_report
+from zeroscene.evaluation.report_data import Confusion, groups
+from zeroscene.evaluation.results import BenchmarkResult
+from zeroscene.evaluation.runner import run_benchmark
+from zeroscene.scenes.splits import Split, random_splits
+from zeroscene.semantics.table import ClassTable
+
+HOSTILE = "sea <script>alert('x')</script> & co"
+CLASSES = ("forest", HOSTILE, "desert", "river", "beach", "runway", "meadow", "tank")
+METHODS = ("kernel", "eszsl")
+
+
+def plan(selection: str, splits: list[Split]) -> BenchmarkPlan:
+    """Return a small benchmark on vectors that follow their class's attributes, with noise."""
+    rng = np.random.default_rng(0)
+    phi = rng.uniform(size=(len(CLASSES), 12)).astype(np.float32)
+    mix = rng.normal(size=(12, 20)).astype(np.float32)
+    of = np.repeat(np.arange(len(CLASSES)), 8)
+    x = phi[of] @ mix + rng.normal(0, 0.7, (len(of), 20)).astype(np.float32)
+    labels = tuple(CLASSES[c] for c in of)
+    ids = tuple(f"class{c}/picture{i}.png" for i, c in enumerate(of))
+    pictures = Embeddings(ids, x.astype(np.float32), EncoderIdentity("eye", "w", "p", "o"), labels)
+    table = ClassTable(CLASSES, phi, tuple(f"a{i}" for i in range(12)), "attributes", provenance={"source": "drawn"})
+    return BenchmarkPlan(
+        "A & B", {"eye": pictures}, {"drawn": table}, tuple(splits), tuple(MethodPlan(m) for m in METHODS),
+        selection=selection,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BenchmarkResult]:
+    splits = random_splits("drawn", CLASSES, 3, 3)
+    return {
+        selection: run_benchmark(plan(selection, splits), tmp_path_factory.mktemp(selection))
+        for selection in ("honest", "test-oracle")
+    }
+
+
+@pytest.fixture(scope="module")
+def page(results: dict[str, BenchmarkResult]) -> str:
+    return render([results["honest"]])
+
+
+class Reader(HTMLParser):
+    """Checks that tags are balanced and collects what could be fetched."""
+
+    VOID = ("meta", "img", "br", "link", "hr", "input", "path", "circle", "rect", "polyline")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.sources: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "data")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def rows(page: str) -> list[str]:
+    body = page[page.index('<table class="summary">') :]
+    return re.findall(r"<tr.*?</tr>", body[body.index("<tbody>") : body.index("</tbody>")], re.S)
+
+
+def test_fetches_nothing_and_runs_nothing(page: str) -> None:
+    read = Reader(page)
+    assert read.open == []
+    assert not read.tags & {"script", "link", "iframe", "object", "embed"}
+    assert all(source.startswith("data:image/jpeg;base64,") for source in read.sources)
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_names_of_classes_stay_text(page: str) -> None:
+    assert HOSTILE in " ".join(Reader(page).text)
+    assert "<h1>A &amp; B</h1>" in page
+
+
+def test_the_table_says_what_the_summary_says(page: str, results: dict[str, BenchmarkResult]) -> None:
+    for row, text in zip(results["honest"].summary, rows(page), strict=True):
+        figures = re.findall(r'>([\d.]+)<span class="dev"> ± ([\d.]+)', text)
+        expected = [getattr(row, name) for name in ("t1", "S", "U", "H", "AUSUC", "uncalibrated_H")]
+        assert figures == [(f"{100 * v.mean:.1f}", f"{100 * v.deviation:.1f}") for v in expected]
+
+
+def test_the_best_of_each_column_is_bold(page: str, results: dict[str, BenchmarkResult]) -> None:
+    best = max(results["honest"].summary, key=lambda row: row.t1.mean)
+    for row, text in zip(results["honest"].summary, rows(page), strict=True):
+        first = re.search(r'<td class="(num[^"]*)">', text)
+        assert first is not None
+        assert ("best" in first[1]) == (row.t1.mean == best.t1.mean)
+
+
+def test_oracle_figures_are_marked_and_never_ranked(results: dict[str, BenchmarkResult]) -> None:
+    page = render([results["honest"], results["test-oracle"]])
+    honest, oracle = rows(page)[:2], rows(page)[2:]
+    assert len(oracle) == 2
+    assert all('class="oracle"' in row and "test-oracle" in row and "best" not in row for row in oracle)
+    assert not any("oracle" in row for row in honest)
+    assert "chosen on the test pictures" in page
+
+
+def test_an_oracle_result_alone_has_no_winner(results: dict[str, BenchmarkResult]) -> None:
+    page = render([results["test-oracle"]])
+    assert "All figures come from" in " ".join(page.split())
+    assert "Best T1" not in page
+    assert "best" not in "".join(rows(page))
+
+
+def test_the_mean_curve_has_the_mean_area(results: dict[str, BenchmarkResult]) -> None:
+    for series in groups([results["honest"]])[0].series:
+        seen, unseen = series.curve.T
+        assert np.all(np.diff(unseen) <= 1e-9)
+        area = np.sum(np.diff(seen) * (unseen[1:] + unseen[:-1]) / 2)
+        assert area == pytest.approx(series.row.AUSUC.mean, abs=0.02)
+
+
+def test_confusion_counts_every_test_picture(results: dict[str, BenchmarkResult]) -> None:
+    for series in groups([results["honest"]])[0].series:
+        plain, everything = series.confusion(False), series.confusion(True)
+        assert plain.counts.sum() == sum(cell.zsl.pictures for cell in series.cells)
+        pictures = sum(cell.gzsl.pictures_seen + cell.gzsl.pictures_unseen for cell in series.cells)
+        assert everything.counts.sum() == pictures
+
+
+def test_accuracy_of_a_class_is_the_mean_over_its_splits(results: dict[str, BenchmarkResult]) -> None:
+    series = groups([results["honest"]])[0].series[0]
+    for figures in series.classes:
+        values = [cell.zsl.per_class[figures.name] for cell in series.cells if figures.name in cell.zsl.per_class]
+        assert figures.splits == len(values)
+        assert figures.plain == pytest.approx(np.mean(values))
+
+
+def test_the_worst_mistakes_come_first() -> None:
+    confusion = Confusion(("a", "b", "c"), np.array([[5, 5, 0], [1, 8, 1], [0, 0, 0]]))
+    assert confusion.mistakes(2) == [("a", "b", 0.5, 5), ("b", "a", 0.1, 1)]
+    assert Confusion(("a",), np.array([[3]])).mistakes(2) == []
+
+
+def test_a_comparison_reads_the_same_both_ways(results: dict[str, BenchmarkResult]) -> None:
+    group = groups([results["honest"]])[0]
+    one, other = group.pair("H", *METHODS), group.pair("H", *reversed(METHODS))
+    assert one is not None
+    assert other is not None
+    assert (one.difference, one.low, one.high) == (-other.difference, -other.high, -other.low)
+    assert one.low <= one.difference <= one.high
+
+
+def test_few_pairs_are_said_to_be_few(page: str) -> None:
+    assert "Only 3 pairs" in page
+
+
+def test_pictures_are_shown_small_where_they_are_at_hand(results: dict[str, BenchmarkResult], tmp_path: Path) -> None:
+    result = results["honest"]
+    leader = groups([result])[0].leader
+    shown = [*leader.cells[0].examples.right, *leader.cells[0].examples.wrong]
+    big = np.kron(drawings.draw("forest", 0), np.ones((3, 3, 1), np.uint8))
+    for example in shown[1:]:
+        drawings.write(tmp_path / example.id, big)
+    sources = Reader(render([result], [tmp_path / "absent", tmp_path])).sources
+    assert len(sources) == len(shown) - 1
+    with Image.open(io.BytesIO(base64.b64decode(sources[0].partition(",")[2]))) as image:
+        assert (image.format, image.size) == ("JPEG", (128, 128))
+    assert shown[0].id in render([result], [tmp_path])
+
+
+def test_the_same_results_give_the_same_bytes(results: dict[str, BenchmarkResult], tmp_path: Path) -> None:
+    write_report([results["honest"]], tmp_path / "one.html")
+    again = BenchmarkResult.from_json(results["honest"].to_json())
+    write_report([again], tmp_path / "two.html")
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+
+
+def test_results_that_cannot_stand_together(results: dict[str, BenchmarkResult]) -> None:
+    with pytest.raises(OptionError, match="two results hold 'kernel'"):
+        render([results["honest"], results["honest"]])
+    empty = results["honest"].model_copy(update={"cells": (), "summary": (), "comparisons": ()})
+    with pytest.raises(OptionError, match="nothing to report"):
+        render([empty])
