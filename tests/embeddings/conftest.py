@@ -1,0 +1,67 @@
+"""A drawn data set and a tiny random network, both made on the spot."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zeroscene.encoders.huggingface import HuggingFaceImageEncoder, load_image_encoder
+from zeroscene.scenes.folder import SceneFolder
+
+CLASSES = ("beach", "dense forest", "runway")
+
+
+def save_encoder(folder: Path, seed: int) -> Path:
+    """Save a tiny random ResNet in the Hugging Face layout."""
+    from transformers import ResNetConfig, ResNetModel
+
+    torch.manual_seed(seed)
+    config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    ResNetModel(config).save_pretrained(folder)
+    processor = {
+        "image_processor_type": "ConvNextImageProcessor",
+        "size": {"shortest_edge": 32},
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.25, 0.25, 0.25],
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return folder
+
+
+def draw_scenes(root: Path, per_class: int) -> Path:
+    """Draw a data set with one folder a class."""
+    rng = np.random.default_rng(0)
+    for name in CLASSES:
+        (root / name).mkdir(parents=True)
+        for i in range(per_class):
+            coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+            coarse.resize((48, 40)).save(root / name / f"{name} {i:02d}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_encoder(tmp_path_factory.mktemp("encoder"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def encoder(encoder_folder: Path) -> HuggingFaceImageEncoder:
+    return load_image_encoder(encoder_folder)
+
+
+@pytest.fixture(scope="session")
+def other_encoder(tmp_path_factory: pytest.TempPathFactory) -> HuggingFaceImageEncoder:
+    return load_image_encoder(save_encoder(tmp_path_factory.mktemp("other"), seed=1))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return draw_scenes(tmp_path / "scenes", per_class=8)
+
+
+@pytest.fixture
+def scenes(root: Path) -> SceneFolder:
+    return SceneFolder.open(root)
