@@ -46,7 +46,7 @@ class DeViSEOptions(options.Options):
     batch: int = Field(64, ge=1)
     learning_rate: float = Field(1e-3, gt=0, le=10)
     seed: int = Field(0, ge=0)
-    picture_scaling: PictureScaling = "l2"
+    picture_scaling: PictureScaling = "center-l2"
     class_scaling: ClassScaling = "l2"
 
 

@@ -59,9 +59,14 @@ class ConSE(ZeroShotMethod[ConSEOptions]):
         o = self.options
         state = fit_scaling(o.picture_scaling, x, "x") | fit_scaling(o.class_scaling, phi, "phi")
         x = apply_scaling(o.picture_scaling, state, x, "x")
-        size = max(float((x.astype(np.float64) ** 2).sum(axis=1).mean()), 1e-12)
-        weight, bias = softmax_classifier(x, y, len(phi), 10**o.log_ridge * size)
-        return state | {"weight": weight, "bias": bias, "phi": apply_scaling(o.class_scaling, state, phi, "phi")}
+        # Pictures of unit mean squared length give the ridge its unit and L-BFGS a well-scaled problem.
+        length = np.float32(max(float((x.astype(np.float64) ** 2).sum(axis=1).mean()), 1e-12) ** 0.5)
+        weight, bias = softmax_classifier(x / length, y, len(phi), 10**o.log_ridge)
+        return state | {
+            "weight": weight / length,
+            "bias": bias,
+            "phi": apply_scaling(o.class_scaling, state, phi, "phi"),
+        }
 
     def _scores(self, x: Matrix, phi: Matrix, seen: Indices) -> Matrix:
         o, state = self.options, self.state_

@@ -35,9 +35,9 @@ class ESZSLOptions(options.Options):
         class_scaling: scaling of class vectors.
     """
 
-    log_gamma: float = Field(0.0, ge=-8, le=8)
+    log_gamma: float = Field(1.0, ge=-8, le=8)
     log_lambda: float = Field(0.0, ge=-8, le=8)
-    picture_scaling: PictureScaling = "l2"
+    picture_scaling: PictureScaling = "center-l2"
     class_scaling: ClassScaling = "center-l2"
 
 
@@ -58,10 +58,11 @@ class ESZSL(ZeroShotMethod[ESZSLOptions]):
         return (
             {},
             *(
-                {"log_gamma": g, "log_lambda": k}
-                for g in (-1.0, 0.0, 1.0)
-                for k in (-2.0, -1.0, 0.0, 1.0)
-                if (g, k) != (0.0, 0.0)
+                {"log_gamma": g, "log_lambda": k, "class_scaling": scaling}
+                for scaling in ("center-l2", "l2")
+                for g in (0.0, 1.0)
+                for k in (-1.0, 0.0, 1.0)
+                if (scaling, g, k) != ("center-l2", 1.0, 0.0)
             ),
         )
 

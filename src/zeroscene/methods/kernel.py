@@ -42,10 +42,10 @@ class KernelOptions(options.Options):
 
     kernel: Literal["rbf", "linear"] = "rbf"
     bandwidth: float = Field(1.0, gt=0, le=1e3)
-    ridge: float = Field(0.1, gt=0, le=1e6)
+    ridge: float = Field(0.3, gt=0, le=1e6)
     distance: Literal["cosine", "euclidean"] = "cosine"
     picture_scaling: PictureScaling = "center-l2"
-    class_scaling: ClassScaling = "center-l2"
+    class_scaling: ClassScaling = "l2"
 
 
 class KernelPrototypes(ZeroShotMethod[KernelOptions]):
@@ -64,7 +64,8 @@ class KernelPrototypes(ZeroShotMethod[KernelOptions]):
         """Option sets among which honest selection chooses; the first is the default."""
         return (
             {},
-            *({"bandwidth": h, "ridge": r} for h in (0.5, 1.0, 2.0) for r in (0.01, 0.1, 1.0) if (h, r) != (1.0, 0.1)),
+            *({"bandwidth": h, "ridge": r} for h in (0.5, 1.0, 2.0) for r in (0.1, 0.3, 1.0) if (h, r) != (1.0, 0.3)),
+            *({"kernel": "linear", "ridge": r} for r in (0.1, 0.3, 1.0)),
         )
 
     def _fit(self, x: Matrix, y: Indices, phi: Matrix) -> State:
