@@ -3,15 +3,12 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from drawn_scenes import draw_scenes
 
 from zeroscene.encoders.huggingface import HuggingFaceImageEncoder, load_image_encoder
 from zeroscene.scenes.folder import SceneFolder
-
-CLASSES = ("beach", "dense forest", "runway")
 
 
 def save_encoder(folder: Path, seed: int) -> Path:
@@ -29,17 +26,6 @@ def save_encoder(folder: Path, seed: int) -> Path:
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     return folder
-
-
-def draw_scenes(root: Path, per_class: int) -> Path:
-    """Draw a data set with one folder a class."""
-    rng = np.random.default_rng(0)
-    for name in CLASSES:
-        (root / name).mkdir(parents=True)
-        for i in range(per_class):
-            coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
-            coarse.resize((48, 40)).save(root / name / f"{name} {i:02d}.png")
-    return root
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn_scenes import draw_scenes
 from PIL import Image
 
 from zeroscene.embeddings.extract import extract
@@ -55,16 +56,16 @@ def test_neither_threads_nor_time_change_a_byte(scenes, encoder, tmp_path):
     assert contents(tmp_path / "one") == contents(tmp_path / "four")
 
 
-def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(root, encoder_folder, tmp_path):
+def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(tmp_path):
+    root = draw_scenes(tmp_path / "scenes", per_class=30)
     (root / "runway" / "runway 03.png").write_bytes(b"not a picture")
-    job = [sys.executable, str(Path(__file__).with_name("extract_job.py")), str(encoder_folder), str(root)]
+    job = [sys.executable, str(Path(__file__).with_name("extract_job.py")), str(root)]
     subprocess.run([*job, str(tmp_path / "whole")], check=True, capture_output=True)
-    chance = random.Random(0)
     kills = 0
-    for _ in range(3):
+    for moment in (0.0, 0.06, 0.12, 0.18):
         with subprocess.Popen([*job, str(tmp_path / "killed")], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout.readline() == "ready\n"
-            time.sleep(chance.uniform(0, 0.08))
+            time.sleep(moment + random.uniform(0, 0.06))
             process.send_signal(signal.SIGKILL)
             kills += process.wait() == -signal.SIGKILL
     assert kills > 0
