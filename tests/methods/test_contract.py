@@ -23,7 +23,7 @@ from zeroscene.methods.registry import create_method, load_method, method_class,
 from zeroscene.semantics.table import ClassTable
 
 ENCODER = EncoderIdentity("synthetic", "w0", "p0", "pooled")
-SEEN = tuple(f"seen {i}" for i in range(12))
+SEEN = tuple(f"seen {i}" for i in range(16))
 UNSEEN = tuple(f"unseen {i}" for i in range(4))
 # The score of a class comes from a classifier that is trained on all classes of the table, and so depends on the rest.
 JOINT = ("cada-vae", "mcfa")
@@ -33,7 +33,7 @@ every_method = pytest.mark.parametrize("name", method_names())
 
 @dataclass(frozen=True)
 class World:
-    """Gaussian pictures around prototypes that are a linear image of the class vectors."""
+    """Gaussian pictures around prototypes that are a linear image of yes/no attributes."""
 
     table: ClassTable
     pictures: Embeddings
@@ -51,7 +51,7 @@ class World:
 def world() -> World:
     rng = np.random.default_rng(5)
     classes = SEEN + UNSEEN
-    phi = rng.uniform(0, 1, (len(classes), 8)).astype(np.float32)
+    phi = (rng.random((len(classes), 8)) < 0.5).astype(np.float32)
     prototypes = 3 + phi @ rng.normal(0, 1, (8, 24))
     y = np.repeat(np.arange(len(classes)), 15)
     x = (prototypes[y] + rng.normal(0, 0.3, (len(y), 24))).astype(np.float32)
@@ -109,7 +109,7 @@ def test_scores_have_a_row_a_picture_and_a_column_a_class(name):
     scores = fitted(name).scores(world().test, world().table)
     assert scores.ids == world().test.ids
     assert scores.classes == SEEN + UNSEEN
-    assert scores.values.shape == (60, 16)
+    assert scores.values.shape == (60, 20)
     assert scores.values.dtype == np.float32
     assert np.isfinite(scores.values).all()
 
@@ -200,7 +200,7 @@ def test_a_saved_method_is_safetensors_json_and_a_card_that_names_what_it_needs(
     fitted(name).save(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"method.safetensors", "method.json", "card.md"}
     card = (tmp_path / "card.md").read_text()
-    assert all(part in card for part in (fitted(name).title, fitted(name).reference, "synthetic", "seen 11", "drawn"))
+    assert all(part in card for part in (fitted(name).title, fitted(name).reference, "synthetic", "seen 15", "drawn"))
 
 
 @every_method
@@ -230,7 +230,7 @@ def test_pictures_of_another_encoder_are_refused_with_both_names(name):
 @every_method
 def test_an_encoder_that_only_moved_is_accepted(name):
     moved = replace(world().test, encoder=replace(ENCODER, name="elsewhere/synthetic"))
-    assert fitted(name).scores(moved, world().table).values.shape == (60, 16)
+    assert fitted(name).scores(moved, world().table).values.shape == (60, 20)
 
 
 @every_method

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from pydantic import Field
 
 from zeroscene import options
@@ -108,5 +109,12 @@ def _ridge(M: Array, T: Array, penalty: float) -> Array:
     """Return (M M' + penalty I)^-1 M T, by the smaller of M M' and M' M."""
     p, n = M.shape
     if p <= n:
-        return np.asarray(np.linalg.solve(M @ M.T + penalty * np.eye(p), M @ T), np.float64)
-    return np.asarray(M @ np.linalg.solve(M.T @ M + penalty * np.eye(n), T), np.float64)
+        return _solve(M @ M.T, M @ T, penalty)
+    return np.asarray(M @ _solve(M.T @ M, T, penalty), np.float64)
+
+
+def _solve(gram: Array, T: Array, penalty: float) -> Array:
+    """Return (gram + penalty I)^-1 T by Cholesky, half the work of a general solve; `gram` is overwritten."""
+    gram.flat[:: len(gram) + 1] += penalty
+    factor = torch.linalg.cholesky(torch.from_numpy(gram))
+    return np.asarray(torch.cholesky_solve(torch.from_numpy(np.ascontiguousarray(T)), factor).numpy(), np.float64)

@@ -79,7 +79,8 @@ class KernelPrototypes(ZeroShotMethod[KernelOptions]):
         K = self._kernel(phi, phi, unit)
         ridge = o.ridge * max(float(np.trace(K)) / len(K), 1e-12)
         alpha = np.linalg.solve(K + ridge * np.eye(len(K)), own - centre)
-        spread = float(((x - own[y]) ** 2).sum(axis=1).mean())
+        counts = np.bincount(y)
+        spread = (float(np.square(x).sum(dtype=np.float64)) - float((counts @ np.square(own)).sum())) / len(x)
         return state | {
             "phi": phi,
             "unit": np.array([unit], np.float64),

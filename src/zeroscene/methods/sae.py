@@ -44,7 +44,7 @@ class SAEOptions(options.Options):
 
     direction: Literal["to-semantic", "to-visual"] = "to-visual"
     log_lambda: float = Field(0.0, ge=-8, le=8)
-    picture_scaling: PictureScaling = "l2"
+    picture_scaling: PictureScaling = "center-l2"
     class_scaling: ClassScaling = "center-l2"
 
 
