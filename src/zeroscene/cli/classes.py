@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Make and inspect class tables: one vector for what each class means.")
 
+_SHOWN = 8
+
 TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="Class table, .csv or .safetensors.")]
 
 
@@ -149,9 +151,9 @@ def show(path: TableFile, as_json: Json = False) -> None:
         """
 Check that a class table has a row for every class of a store or a folder.
 
-Lists the classes without a row, each with the nearest names, pairs of
-classes that the table cannot tell apart, and columns that say the same of
-every class.
+Lists the classes without a row, each with the nearest names, and pairs of
+classes that the table cannot tell apart. Says which columns are the same for
+every class here, and so tell nothing.
 """,
         [
             "zeroscene classes check classes.csv --against store",
@@ -175,10 +177,14 @@ def check(
     output.say(f"{path}: {len(read)} rows for {plural(len(wanted), 'class')} of {against}")
     if extra:
         output.say(f"not in {against}, which is fine: {', '.join(extra)}")
+    flat = _flat_columns(read, wanted)
+    if flat:
+        more = f" and {len(flat) - _SHOWN} more" if len(flat) > _SHOWN else ""
+        output.say(f"the same for every class here, which tells nothing: {', '.join(flat[:_SHOWN])}{more}")
     output.say("no problems found" if not problems else f"{plural(len(problems), 'problem')}:")
     for problem in problems:
         output.say(f"  {problem}")
-    output.result({"table": str(path), "against": str(against), "problems": problems, "extra": extra})
+    output.result({"table": str(path), "against": str(against), "problems": problems, "extra": extra, "flat": flat})
     if problems:
         raise typer.Exit(1)
 
@@ -264,7 +270,13 @@ def _problems(read: "ClassTable", wanted: tuple[str, ...]) -> list[str]:
     if len(present) > 1:
         alike = np.argwhere(np.triu(_similarity(present) > 1 - 1e-6, k=1))
         problems += [f"{present.classes[i]!r} and {present.classes[j]!r} have the same vector" for i, j in alike]
-        if present.kind == "attributes":
-            flat = np.flatnonzero(np.ptp(present.matrix, axis=0) == 0)
-            problems += [f"column {present.columns[i]!r} has the same value for every class" for i in flat]
     return problems
+
+
+def _flat_columns(read: "ClassTable", wanted: tuple[str, ...]) -> list[str]:
+    import numpy as np
+
+    present = read.select([name for name in wanted if name in read])
+    if len(present) < 2 or present.kind != "attributes":
+        return []
+    return [present.columns[i] for i in np.flatnonzero(np.ptp(present.matrix, axis=0) == 0)]
