@@ -9,7 +9,6 @@ take turns over the same pictures, so that a busy machine slows both alike; each
 import argparse
 import importlib.util
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -120,7 +119,9 @@ def peak(root: Path, folder: Path, count: int) -> None:
     """Print the peak memory of this process after embedding `count` pictures."""
     with tempfile.TemporaryDirectory() as place:
         extract(some(root, count), load_image_encoder(folder), Path(place) / "store", batch=BATCH)
-    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    # Not getrusage: its peak includes the memory of the process that started this one.
+    status = Path("/proc/self/status").read_text()
+    print(json.dumps(int(status.split("VmHWM:")[1].split()[0]) / 1024))
 
 
 def memory(root: Path, folder: Path) -> None:
