@@ -52,6 +52,13 @@ def test_center_l2_takes_the_centre_from_the_training_rows():
     np.testing.assert_allclose(scaled("center-l2", TRAIN, np.array([[9, 7, -3]], np.float32)), expected)
 
 
+def test_power_centres_signed_roots_of_unit_length():
+    x = np.array([[4, -9, 0]], np.float32)
+    centre = unit_rows(np.sqrt(TRAIN)).mean(0)
+    expected = unit_rows(np.array([[2, -3, 0]], np.float32) / np.float32(13**0.5) - centre)
+    np.testing.assert_allclose(scaled("power", TRAIN, x), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_a_row_of_zeros_has_no_direction_and_stays_zero():
     np.testing.assert_array_equal(unit_rows(np.zeros((2, 3), np.float32)), np.zeros((2, 3)))
 

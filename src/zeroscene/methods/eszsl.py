@@ -58,13 +58,7 @@ class ESZSL(ZeroShotMethod[ESZSLOptions]):
         """Option sets among which honest selection chooses; the first is the default."""
         return (
             {},
-            *(
-                {"log_gamma": g, "log_lambda": k, "class_scaling": scaling}
-                for scaling in ("center-l2", "l2")
-                for g in (0.0, 1.0)
-                for k in (-1.0, 0.0, 1.0)
-                if (scaling, g, k) != ("center-l2", 1.0, 0.0)
-            ),
+            *({"log_gamma": g, "log_lambda": k} for g in (0.0, 1.0) for k in (-1.0, 0.0, 1.0) if (g, k) != (1.0, 0.0)),
         )
 
     def _fit(self, x: Matrix, y: Indices, phi: Matrix) -> State:

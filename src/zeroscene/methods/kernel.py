@@ -44,7 +44,7 @@ class KernelOptions(options.Options):
     bandwidth: float = Field(1.0, gt=0, le=1e3)
     ridge: float = Field(0.3, gt=0, le=1e6)
     distance: Literal["cosine", "euclidean"] = "cosine"
-    picture_scaling: PictureScaling = "center-l2"
+    picture_scaling: PictureScaling = "power"
     class_scaling: ClassScaling = "l2"
 
 
@@ -64,8 +64,13 @@ class KernelPrototypes(ZeroShotMethod[KernelOptions]):
         """Option sets among which honest selection chooses; the first is the default."""
         return (
             {},
-            *({"bandwidth": h, "ridge": r} for h in (0.5, 1.0, 2.0) for r in (0.1, 0.3, 1.0) if (h, r) != (1.0, 0.3)),
-            *({"kernel": "linear", "ridge": r} for r in (0.1, 0.3, 1.0)),
+            *(
+                {"picture_scaling": scaling, "kernel": kernel, "ridge": ridge}
+                for scaling in ("power", "center-l2")
+                for kernel in ("rbf", "linear")
+                for ridge in (0.1, 0.3)
+                if (scaling, kernel, ridge) != ("power", "rbf", 0.3)
+            ),
         )
 
     def _fit(self, x: Matrix, y: Indices, phi: Matrix) -> State:

@@ -1,13 +1,16 @@
 """Scaling of picture and class vectors, fitted on seen classes only.
 
 Every kind is `rows((x - offset) * factor)`: a shift and a factor per dimension that are learned from the training
-rows, then, for the `l2` kinds, each row divided by its own length.
+rows, then, for some kinds, each row divided by its own length. `power` first takes the signed square root of each
+row and divides by its length, which keeps a few strong activations from deciding every distance (Perronnin et al.,
+ECCV 2010).
 
 | kind      | offset | factor    | rows        |
 |-----------|--------|-----------|-------------|
 | none      | 0      | 1         |             |
 | l2        | 0      | 1         | unit length |
 | center-l2 | mean   | 1         | unit length |
+| power     | mean   | 1         | unit length |
 | standard  | mean   | 1 / std   |             |
 | minmax    | min    | 1 / range |             |
 
@@ -23,10 +26,10 @@ import numpy as np
 
 from zeroscene.methods.contract import Matrix, State
 
-PictureScaling = Literal["none", "l2", "center-l2", "standard", "minmax"]
+PictureScaling = Literal["none", "l2", "center-l2", "power", "standard", "minmax"]
 ClassScaling = Literal["none", "l2", "center-l2"]
 
-_UNIT_ROWS = ("l2", "center-l2")
+_UNIT_ROWS = ("l2", "center-l2", "power")
 
 
 def fit_scaling(kind: PictureScaling, x: Matrix, prefix: str) -> State:
@@ -37,7 +40,8 @@ def fit_scaling(kind: PictureScaling, x: Matrix, prefix: str) -> State:
         x: (N, D) training rows: pictures of the seen classes, or their class vectors.
         prefix: keeps scalings of one state apart; the keys are `{prefix}.offset` and `{prefix}.factor`.
     """
-    if kind == "center-l2":
+    if kind in ("center-l2", "power"):
+        x = _power(x) if kind == "power" else x
         return {f"{prefix}.offset": x.mean(axis=0, dtype=np.float64).astype(np.float32)}
     if kind == "standard":
         offset, spread = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
@@ -59,6 +63,8 @@ def apply_scaling(kind: PictureScaling, state: State, x: Matrix, prefix: str) ->
         x: (N, D) rows.
         prefix: the prefix given to `fit_scaling`.
     """
+    if kind == "power":
+        x = _power(x)
     if f"{prefix}.offset" in state:
         x = x - state[f"{prefix}.offset"]
     if f"{prefix}.factor" in state:
@@ -71,3 +77,7 @@ def unit_rows(x: Matrix) -> Matrix:
     lengths = np.linalg.norm(x, axis=1, keepdims=True)
     unit: Matrix = np.divide(x, lengths, out=np.zeros_like(x, dtype=np.float32), where=lengths > 0)
     return unit
+
+
+def _power(x: Matrix) -> Matrix:
+    return unit_rows(np.asarray(np.sign(x) * np.sqrt(np.abs(x)), np.float32))
