@@ -130,7 +130,7 @@ def main() -> None:
             low, high = 100 * difference.low, 100 * difference.high
             lines += [
                 f"T1 over {len(pairs)} splits, knowledge attributes: MCFA {figures[0]}, plain {figures[1]}",
-                f"difference in pairs: {100 * difference.difference:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}",
+                f"difference in pairs: {100 * difference.difference:+.1f}, 95 % interval {low:+.1f} to {high:+.1f}",
             ]
     text = "\n".join(lines) + "\n"
     print(text)

@@ -146,6 +146,23 @@ def test_batch_normalisation_is_folded_into_the_convolutions(models):
     assert not [m for m in encoder._run._tower.modules() if isinstance(m, torch.nn.BatchNorm2d)]
 
 
+def test_the_shares_of_the_cores_come_together_in_order(models):
+    encoder = load_image_encoder(models("resnet"), precision="fp32")
+    pictures = batch(encoder, 7)
+    expected = encoder.encode(pictures, grid=True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        shared_out = load_image_encoder(models("resnet"), precision="fp32")
+        for count in (2, 3, 7):
+            found = shared_out.encode(pictures[:count], grid=True)
+            torch.testing.assert_close(found.pooled_BD, expected.pooled_BD[:count])
+            torch.testing.assert_close(found.grid_BHWD, expected.grid_BHWD[:count])
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_network_whose_folded_form_differs_is_left_as_it_is(models):
     from zeroscene.encoders.preprocessing import read_preprocessing
     from zeroscene.encoders.source import load_model, locate
