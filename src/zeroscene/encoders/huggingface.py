@@ -12,7 +12,7 @@ from zeroscene.encoders.base import Encoded, EncoderIdentity
 from zeroscene.encoders.openvino import OpenVinoTower
 from zeroscene.encoders.preprocessing import Preprocessing, read_preprocessing
 from zeroscene.encoders.source import load_model, locate
-from zeroscene.encoders.speed import Arithmetic, Precision, arithmetic, device, fastest
+from zeroscene.encoders.speed import Arithmetic, Precision, TorchTower, arithmetic
 from zeroscene.encoders.vision import Pooling, VisionTower, build_tower
 from zeroscene.errors import EncoderError
 from zeroscene.pixels import Geometry, resize_crop
@@ -46,7 +46,7 @@ class HuggingFaceImageEncoder:
         self._run: _Run = (
             OpenVinoTower(tower, self.geometry.size, precision)
             if backend == "openvino"
-            else _TorchTower(fastest(tower, precision))
+            else TorchTower(tower, precision)
         )
 
     @property
@@ -83,16 +83,6 @@ class HuggingFaceImageEncoder:
         if grid and grid_BHWD is None:
             raise EncoderError(f"{self._identity.name} has no token grid")
         return Encoded(pooled_BD.float().cpu(), grid_BHWD.float().cpu() if grid and grid_BHWD is not None else None)
-
-
-class _TorchTower:
-    def __init__(self, tower: VisionTower):
-        self._tower = tower
-
-    @torch.no_grad()
-    def __call__(self, pictures_BCHW: torch.Tensor, grid: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-        pooled_BD, grid_BHWD = self._tower(pictures_BCHW.to(device(), non_blocking=True))
-        return pooled_BD, grid_BHWD if grid else None
 
 
 def load_image_encoder(

@@ -5,6 +5,7 @@ Choosing by capability keeps a run deterministic: two runs on one machine give t
 
 import copy
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import torch
@@ -29,6 +30,35 @@ def arithmetic(precision: Precision) -> Arithmetic:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return "bf16" if any(getattr(torch.cpu, name, bool)() for name in native) else "fp32"
+
+
+class TorchTower:
+    """A vision tower run by torch: on a processor, each core takes its share of a batch.
+
+    Sharing each layer among the cores instead, as torch does by itself, makes them wait for each other hundreds of
+    times a batch: as fast on an idle machine, several times slower beside any other busy process.
+    """
+
+    def __init__(self, tower: VisionTower, precision: Arithmetic):
+        self._tower = fastest(tower, precision)
+        self._device = device()
+        self._threads = torch.get_num_threads() if self._device.type == "cpu" else 1
+        # The number of threads is a setting of the calling thread: that of the others stays.
+        self._pool = ThreadPoolExecutor(self._threads, "encode", torch.set_num_threads, (1,))
+
+    @torch.no_grad()
+    def __call__(self, pictures_BCHW: torch.Tensor, grid: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return pooled vectors (B, D) and, when asked for, the grid (B, H, W, D)."""
+        if self._threads == 1 or len(pictures_BCHW) < self._threads:
+            return self._run(pictures_BCHW, grid)
+        shares = list(self._pool.map(lambda part: self._run(part, grid), pictures_BCHW.tensor_split(self._threads)))
+        grids = [own for _, own in shares if own is not None]
+        return torch.cat([pooled for pooled, _ in shares]), torch.cat(grids) if grids else None
+
+    @torch.no_grad()
+    def _run(self, pictures_BCHW: torch.Tensor, grid: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+        pooled_BD, grid_BHWD = self._tower(pictures_BCHW.to(self._device, non_blocking=True))
+        return pooled_BD, grid_BHWD if grid else None
 
 
 def fastest(tower: VisionTower, precision: Arithmetic) -> VisionTower:
