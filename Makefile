@@ -7,8 +7,9 @@ PYTHON ?= python3
 demo: install
 	$(BIN)/zeroscene demo --out demo
 
+# One thread a worker: two workers on two cores; torch's own threads would only wait for each other.
 test: install-dev lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install-dev
 	$(BIN)/ruff check .

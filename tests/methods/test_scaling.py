@@ -59,6 +59,12 @@ def test_power_centres_signed_roots_of_unit_length():
     np.testing.assert_allclose(scaled("power", TRAIN, x), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_root_minmax_is_minmax_of_signed_roots():
+    np.testing.assert_allclose(
+        scaled("root-minmax", np.array([[0], [16]], np.float32), np.array([[4]], np.float32)), 0.5
+    )
+
+
 def test_a_row_of_zeros_has_no_direction_and_stays_zero():
     np.testing.assert_array_equal(unit_rows(np.zeros((2, 3), np.float32)), np.zeros((2, 3)))
 

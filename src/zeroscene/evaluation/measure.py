@@ -49,9 +49,7 @@ def zero_shot(method: AnyMethod, test: TestSet, classes: ClassTable) -> ZeroShot
     return _zero_shot_result(_unseen_scores(method, test, classes), test)
 
 
-def zero_shot_with_examples(
-    method: AnyMethod, test: TestSet, classes: ClassTable
-) -> tuple[ZeroShotResult, Examples]:
+def zero_shot_with_examples(method: AnyMethod, test: TestSet, classes: ClassTable) -> tuple[ZeroShotResult, Examples]:
     """Measure plain zero-shot, and pick pictures right and wrong; arguments and errors as in `zero_shot`."""
     scores = _unseen_scores(method, test, classes)
     return _zero_shot_result(scores, test), pick_examples(scores, test.unseen_pictures)
