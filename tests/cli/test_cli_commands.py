@@ -81,6 +81,15 @@ class TestEmbed:
         assert "nothing was left to do" in told
         assert {p.name: p.read_bytes() for p in (world / "store").iterdir()} == before
 
+    def test_a_model_fitted_on_turned_pictures_turns_new_ones_too(self, world: Path, tmp_path: Path) -> None:
+        run("embed", world / "pictures", "--encoder", "handmade", "--rotations", "-o", tmp_path / "s")
+        run("fit", "kernel", "-e", tmp_path / "s", "-c", world / "classes.csv", "--no-select", "-o", tmp_path / "m")
+        words = ("--classes", ",".join(SEEN), "-o")
+        run("predict", tmp_path / "m", tmp_path / "s", *words, tmp_path / "kept.csv")
+        run("predict", tmp_path / "m", world / "pictures", *words, tmp_path / "anew.csv")
+        assert labels(tmp_path / "kept.csv") == labels(tmp_path / "anew.csv")
+        assert "rotations" in error("predict", tmp_path / "m", world / "store", *words, tmp_path / "no.csv")
+
     def test_pictures_without_class_folders_get_no_labels(self, world: Path, tmp_path: Path) -> None:
         told = run("embed", world / "pictures" / "sea", "--encoder", "handmade", "-o", tmp_path / "s")
         assert "6 pictures, without labels" in told

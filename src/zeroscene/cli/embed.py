@@ -56,6 +56,10 @@ def command(
     backend: Annotated[
         str, typer.Option("--backend", help="torch, or openvino (extra `fast`).", rich_help_panel=ENCODER)
     ] = "torch",
+    rotations: Annotated[
+        bool,
+        typer.Option("--rotations", help="Average over four orientations; 4x the time.", rich_help_panel=ENCODER),
+    ] = False,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch a hub id that is not cached.", rich_help_panel=ENCODER)
     ] = False,
@@ -73,12 +77,14 @@ def command(
     one_of("--pooling", pooling, ("auto", "cls", "mean", "projection"))
     one_of("--backend", backend, ("torch", "openvino"))
     pictures = open_pictures(folder)
-    loaded = open_image_encoder(encoder, precision=precision, pooling=pooling, backend=backend, download=download)
+    loaded = open_image_encoder(
+        encoder, rotations=rotations, precision=precision, pooling=pooling, backend=backend, download=download
+    )
     had = len(EmbeddingStore.open(out)) if is_store(out) else 0
     begun = time.monotonic()
     store = extract(pictures, loaded, out, batch=batch, grid=grid)
     seconds = time.monotonic() - begun
-    Origin.of(encoder, pooling, pictures.root).write(out)
+    Origin.of(encoder, pooling, pictures.root, rotations).write(out)
     _tell(output, store, pictures, had, seconds)
 
 

@@ -1,5 +1,6 @@
 """`zeroscene fit`: one method, fitted on pictures of seen classes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,7 +122,7 @@ def fit_and_keep(
         choice = Choice(selection="defaults", options=fixed, gamma=0.0, note="nothing was chosen; gamma 0")
     build(chosen, choice.options, seed).fit(train, table).save(out)
     origin = Origin.read(store)
-    keep(out, choice, table, Origin(origin.encoder, origin.pooling) if origin else None)
+    keep(out, choice, table, replace(origin, pictures="") if origin else None)
     return choice
 
 

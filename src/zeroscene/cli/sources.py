@@ -14,16 +14,29 @@ HANDMADE = "handmade"
 _FILE, _FORMAT = "origin.json", "zeroscene-origin-1"
 
 
-def open_image_encoder(
-    source: str, *, precision: Any = "auto", pooling: Any = "auto", backend: Any = "torch", download: bool = False
-) -> "ImageEncoder":
+def open_image_encoder(source: str, *, rotations: bool = False, **choices: Any) -> "ImageEncoder":
     """Return the encoder of a model folder or hub id, or the one without weights, `handmade`.
+
+    Args:
+        source: model folder, hub id, or `handmade`.
+        rotations: average its vectors over the four orientations of a picture.
+        choices: precision, pooling, backend and download of an encoder with weights.
 
     Raises:
         EncoderError: there is no such model, or it cannot be used.
         MissingExtraError: the backend is not installed.
         OptionError: a choice is not one of those offered, or is meant for encoders with weights only.
     """
+    if not rotations:
+        return _upright(source, **choices)
+    from zeroscene.encoders.rotations import RotationAveraged
+
+    return RotationAveraged(_upright(source, **choices))
+
+
+def _upright(
+    source: str, *, precision: Any = "auto", pooling: Any = "auto", backend: Any = "torch", download: bool = False
+) -> "ImageEncoder":
     if source == HANDMADE and not Path(HANDMADE).is_dir():
         from zeroscene.encoders.handmade import HandmadeEncoder
 
@@ -43,17 +56,19 @@ class Origin:
         encoder: hub id, absolute folder, or `handmade`.
         pooling: which output is taken.
         pictures: absolute folder that the picture ids are relative to; empty for a fitted method.
+        rotations: whether its vectors are averaged over the four orientations.
     """
 
     encoder: str
     pooling: str = "auto"
     pictures: str = ""
+    rotations: bool = False
 
     @classmethod
-    def of(cls, encoder: str, pooling: str, pictures: Path | None = None) -> Self:
+    def of(cls, encoder: str, pooling: str, pictures: Path | None = None, rotations: bool = False) -> Self:
         """Return the origin of what an encoder made; folders are noted by their absolute paths."""
         place = str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
-        return cls(place, pooling, str(pictures.resolve()) if pictures else "")
+        return cls(place, pooling, str(pictures.resolve()) if pictures else "", rotations)
 
     def write(self, folder: Path) -> None:
         """Write the note into a store or a fitted method."""
@@ -89,7 +104,7 @@ class Origin:
                 f"encoder {expected.name!r} was in {self.encoder} and is not there any more; "
                 "say where it is: --encoder FOLDER"
             )
-        encoder = open_image_encoder(self.encoder, pooling=self.pooling, **choices)
+        encoder = open_image_encoder(self.encoder, rotations=self.rotations, pooling=self.pooling, **choices)
         if encoder.identity.fingerprint != expected.fingerprint:
             raise EncoderMismatchError(
                 f"the model needs encoder {expected.name!r} (weights {expected.weights}, {expected.output}); "

@@ -97,7 +97,8 @@ class Embeddings:
             EncoderMismatchError: the encoders differ; both are named.
         """
         if self.encoder.fingerprint != expected.fingerprint:
+            wanted, given = (f"{e.name!r} ({e.output}; {e.fingerprint})" for e in (expected, self.encoder))
             raise EncoderMismatchError(
-                f"{what} was made with encoder {expected.name!r} ({expected.fingerprint}), these embeddings with "
-                f"{self.encoder.name!r} ({self.encoder.fingerprint}); embed the pictures with the first one"
+                f"{what} was made with encoder {wanted}, these embeddings with {given}; "
+                "embed the pictures with the first one"
             )
