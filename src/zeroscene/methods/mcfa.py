@@ -45,8 +45,8 @@ class AlignedVAEOptions(Options):
     """Options of CADA-VAE; defaults are those of the MCFA paper, but for `episodes_per_step` and `precision`.
 
     The paper steps after every episode. Here eight episodes make a step of `learning_rate * episodes_per_step`,
-    which ends at the same training loss in a fifth of the time. Weights stay float32; `precision` is that of the
-    matrix products in training.
+    which ends at about the same training loss in a fraction of the time. Weights stay float32; `precision` is that of
+    the matrix products in training.
     """
 
     hidden_visual: int = Field(512, ge=1)
