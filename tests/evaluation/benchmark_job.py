@@ -26,11 +26,9 @@ def plan(**changes) -> BenchmarkPlan:
 
 
 def many_cells() -> BenchmarkPlan:
-    """40 cells of methods that start fast, slow enough to be killed between two of them."""
-    large = pictures(noise=0.8, each=40, width=160)
-    return plan(
-        seeds=tuple(range(10)), methods=(MethodPlan("kernel"), MethodPlan("eszsl")), embeddings={"large": large}
-    )
+    """16 cells of methods that start fast, slow enough to be killed between two of them."""
+    large = pictures(noise=0.8, each=60, width=400)
+    return plan(seeds=tuple(range(4)), methods=(MethodPlan("kernel"), MethodPlan("ale")), embeddings={"large": large})
 
 
 if __name__ == "__main__":
