@@ -97,6 +97,7 @@ def main() -> None:
         write_report([result], folder / "report.html", [given.pictures])
         write_text(RESULTS / f"{name}.md", markdown(result))
         write_text(RESULTS / f"{name}.csv", (folder / "summary.csv").read_text())
+        write_text(RESULTS / f"{name}_cells.csv", (folder / "results.csv").read_text())
         print(markdown(result))
 
 
