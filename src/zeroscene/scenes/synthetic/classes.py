@@ -1,0 +1,225 @@
+"""The forty classes of the synthetic world, each a rule of the grammar. Names are those of RSSDIVCS.
+
+A rule gives the side of the scene in metres, the grounds, and the parts in drawing order: `what: layouts`, with a
+chance where the part is optional.
+"""
+
+from types import MappingProxyType
+from typing import Final
+
+from zeroscene.scenes.synthetic.grammar import rule
+
+RULES: Final = MappingProxyType(
+    {
+        "airplane": rule((60, 100), "concrete, asphalt", "aircraft: row, single", "truck: scattered (30 %)"),
+        "airport_runway_marking": rule(
+            (80, 130),
+            "lawn, rough grass, bare soil",
+            "runway: straight",
+            "shrub: scattered (20 %)",
+        ),
+        "bare_land": rule((80, 160), "bare soil", "rough grass: patches (30 %)", "shrub: scattered (25 %)"),
+        "baseball_field": rule(
+            (80, 120),
+            "lawn, rough grass",
+            "infield: single",
+            "tree: scattered (40 %)",
+            "car: row (20 %)",
+        ),
+        "basketball_court": rule(
+            (44, 75),
+            "asphalt, lawn, concrete",
+            "hoop court: row, single",
+            "tree: scattered (50 %)",
+        ),
+        "beach": rule((90, 150), "sand", "clear water: side", "tree: scattered (15 %)"),
+        "bridge": rule(
+            (90, 140),
+            "lawn, rough grass, bare soil, broadleaf",
+            "clear water, murky water: band",
+            "deck: straight",
+            "car: on (60 %)",
+        ),
+        "circular_farmland": rule(
+            (150, 240),
+            "bare soil, ploughed soil, rough grass, sand",
+            "crops, lawn: discs",
+            "dirt track: straight (20 %)",
+        ),
+        "cloud": rule((90, 150), "clear water, broadleaf, rough grass, bare soil, crops", "veil: grid, packed"),
+        "dense_residential": rule(
+            (110, 150),
+            "lawn, bare soil, concrete",
+            "road: net, parallel",
+            "house: packed",
+            "tree: scattered (50 %)",
+            "car: scattered (40 %)",
+        ),
+        "desert": rule((90, 180), "sand", "bare soil, rock: patches (25 %)", "shrub: scattered (30 %)"),
+        "football_field": rule(
+            (105, 140),
+            "lawn, rough grass, bare soil",
+            "oval: single (40 %)",
+            "pitch: single",
+            "tree: scattered (40 %)",
+            "car: row (15 %)",
+        ),
+        "freeway": rule(
+            (80, 130),
+            "lawn, rough grass, bare soil",
+            "wide road: straight, winding",
+            "car: on (85 %)",
+            "truck: on (50 %)",
+            "tree: scattered (50 %)",
+        ),
+        "golf_course": rule(
+            (100, 150),
+            "lawn",
+            "rough grass: patches (80 %)",
+            "murky water: patch (25 %)",
+            "bunker: scattered",
+            "tree: scattered (80 %)",
+        ),
+        "grass": rule((60, 140), "lawn, rough grass", "tree: scattered (10 %)", "shrub: scattered (25 %)"),
+        "harbor": rule(
+            (65, 110),
+            "clear water, murky water",
+            "concrete: quay (60 %)",
+            "pier: parallel, straight",
+            "boat: along",
+        ),
+        "industrial_area": rule(
+            (110, 160),
+            "concrete, asphalt, gravel",
+            "road: crossing, straight (70 %)",
+            "hall: grid, packed",
+            "tank: row (20 %)",
+            "truck: scattered (50 %)",
+            "car: row (50 %)",
+        ),
+        "intersection": rule(
+            (60, 110),
+            "lawn, concrete, bare soil",
+            "road: crossing",
+            "zebra: on (40 %)",
+            "car: on (80 %)",
+            "tree: along (50 %)",
+            "house: scattered (30 %)",
+        ),
+        "lake": rule(
+            (100, 180),
+            "lawn, rough grass, broadleaf, bare soil",
+            "clear water, murky water: patch",
+            "tree: scattered (50 %)",
+        ),
+        "mobile_home_park": rule(
+            (75, 110),
+            "lawn, bare soil, gravel",
+            "road: parallel, straight (80 %)",
+            "trailer: packed",
+            "tree: scattered (50 %)",
+            "car: scattered (40 %)",
+        ),
+        "parking_lot": rule((65, 110), "asphalt, concrete", "bays: grid, packed", "tree: scattered (30 %)"),
+        "railway": rule(
+            (60, 110),
+            "gravel, rough grass, bare soil, lawn",
+            "rails: parallel, straight, winding",
+            "train: on (35 %)",
+            "tree: scattered (40 %)",
+            "shrub: scattered (30 %)",
+        ),
+        "rectangular_farmland": rule(
+            (120, 220),
+            "crops, ploughed soil, bare soil",
+            "crops, ploughed soil: plots",
+            "dirt track: straight (30 %)",
+            "tree: scattered (15 %)",
+        ),
+        "river": rule(
+            (100, 170),
+            "lawn, rough grass, broadleaf, bare soil, needle",
+            "clear water, murky water: band",
+            "tree: scattered (50 %)",
+        ),
+        "roundabout": rule(
+            (75, 115),
+            "lawn, concrete, bare soil",
+            "road: circle",
+            "tree: scattered (60 %)",
+            "car: on (70 %)",
+        ),
+        "sclerophyllous_forest": rule((80, 150), "broadleaf, needle", "rough grass: patches (15 %)"),
+        "sea": rule((80, 200), "clear water"),
+        "sea_ice": rule((80, 140), "clear water", "floe: grid, packed, scattered"),
+        "sea_island": rule(
+            (120, 200),
+            "clear water",
+            "broadleaf, rock, rough grass, sand: patch",
+            "tree: scattered (30 %)",
+        ),
+        "ship": rule((75, 130), "clear water, murky water", "ship: row, scattered, single"),
+        "shipping_yard": rule(
+            (80, 120),
+            "concrete, asphalt",
+            "container: grid, packed",
+            "crane: row, scattered (70 %)",
+            "truck: scattered (50 %)",
+        ),
+        "snow_mountain": rule((120, 240), "snow", "rock: patches, side"),
+        "solar_panel": rule(
+            (70, 120),
+            "bare soil, gravel, rough grass, sand",
+            "module: grid, packed",
+            "dirt track: straight (30 %)",
+        ),
+        "sparse_residential": rule(
+            (90, 140),
+            "lawn, rough grass, bare soil",
+            "dirt track, road: straight, winding",
+            "house: along, scattered",
+            "tree: scattered (95 %)",
+        ),
+        "stadium": rule(
+            (135, 165),
+            "concrete, lawn, asphalt",
+            "bowl: single",
+            "pitch: single (50 %)",
+            "tree: ring (20 %)",
+            "car: ring, row (50 %)",
+        ),
+        "storage_tank": rule(
+            (70, 130),
+            "concrete, gravel, bare soil, lawn",
+            "tank: grid, packed, row",
+            "road: straight (40 %)",
+        ),
+        "swimming_pool": rule(
+            (38, 62),
+            "lawn, concrete",
+            "house: row, scattered (60 %)",
+            "pool: row, single",
+            "tree: scattered (70 %)",
+        ),
+        "tennis_court": rule(
+            (55, 95),
+            "lawn, concrete, asphalt",
+            "net court: grid, row, single",
+            "tree: scattered (60 %)",
+        ),
+        "terrace": rule(
+            (100, 170),
+            "crops, bare soil, rough grass",
+            "crops, ploughed soil: steps",
+            "tree: scattered (25 %)",
+        ),
+        "waste_water_plant": rule(
+            (75, 130),
+            "lawn, concrete, gravel",
+            "basin: grid, packed, row",
+            "road: straight (40 %)",
+            "hall: single (20 %)",
+        ),
+    }
+)
+"""The rule of each class."""
