@@ -10,6 +10,7 @@ from zeroscene.encoders.base import TextEncoder
 from zeroscene.errors import OptionError, UnknownNameError
 from zeroscene.files import json_digest
 from zeroscene.semantics.table import ClassTable
+from zeroscene.semantics.vocabulary import Vocabulary
 
 Texts = Literal["names", "descriptions"] | Mapping[str, str | Sequence[str]]
 
@@ -76,6 +77,33 @@ def text_table(
             "space": json_digest([encoder.identity.fingerprint, list(templates)]),
         },
     )
+
+
+def attribute_texts(table: ClassTable, vocabulary: Vocabulary, least: float = 0.5) -> dict[str, list[str]]:
+    """Return descriptions of classes made of their attributes, the class name withheld.
+
+    A text lists the first prompt of each attribute that both the table and the vocabulary have and whose value is
+    `least` or more, strongest first: "aircraft, concrete, mostly grey". Two classes may get the same text.
+
+    Args:
+        table: class table of kind `attributes`.
+        vocabulary: the words for its attributes.
+        least: value in [0, 1] from which on an attribute is said.
+
+    Raises:
+        OptionError: the table is not of attributes, or nothing can be said of a class.
+    """
+    if table.kind != "attributes":
+        raise OptionError("texts can be made of a table of attributes only; this one holds embeddings")
+    words = {names.key(a): own[0] for a, own in zip(vocabulary.attributes, vocabulary.prompts, strict=True)}
+    texts = {}
+    for name, row in zip(table.classes, table.matrix, strict=True):
+        ranked = (table.columns[i] for i in np.argsort(-row, kind="stable") if row[i] >= least)
+        said = [words[names.key(column)] for column in ranked if names.key(column) in words]
+        if not said:
+            raise OptionError(f"no attribute of class {name!r} reaches {least} and has words in the vocabulary")
+        texts[name] = [", ".join(said)]
+    return texts
 
 
 def _texts(classes: Sequence[str], texts: Texts) -> list[list[str]]:

@@ -1,0 +1,208 @@
+"""`zeroscene annotate`: attributes of classes from an image-text model, without human labels."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zeroscene.cli.common import (
+    CLASSES,
+    ENCODER,
+    OUTPUT,
+    SELECTION,
+    ClassFolder,
+    Dataset,
+    Json,
+    Names,
+    Output,
+    class_names,
+    manual,
+    plural,
+)
+
+if TYPE_CHECKING:
+    from zeroscene.semantics.annotate import Pictures
+    from zeroscene.semantics.quality import Quality
+    from zeroscene.semantics.table import ClassTable
+    from zeroscene.semantics.text import Texts
+    from zeroscene.semantics.vocabulary import Vocabulary
+
+NAME, PANEL = "annotate", "Prepare"
+_SYNTHETIC = "synthetic"
+_SHOWN = 6
+HELP = manual(
+    """
+Annotate the attributes of classes with an image-text model.
+
+Each attribute of a vocabulary is said in words; the model compares the words
+with what it knows of a class, and the similarities, scaled to [0, 1] over
+the classes, are the class's attributes (RSMM-Attributes of DSVA).
+
+With --embeddings, classes are annotated from their pictures: those of the
+split's seen classes, held-out pictures excepted. A class without pictures is
+annotated from its description. --exemplars allows the pictures of an unseen
+class; the table, and every result made from it, then says so. Without
+--embeddings all classes are annotated from their descriptions.
+
+--texts attributes makes descriptions of what the knowledge base says of a
+class, in the words of the vocabulary and without the class's name.
+""",
+    [
+        "zeroscene annotate --dataset ucmerced --encoder openai/clip-vit-base-patch32 -o attributes.csv",
+        "zeroscene annotate --folder pictures --encoder tiny --vocabulary synthetic --texts attributes "
+        "--embeddings store --split splits.json:1 -o attributes.csv",
+    ],
+)
+
+
+def command(
+    names: Names = None,
+    *,
+    encoder: Annotated[
+        str,
+        typer.Option("--encoder", help="Image-text model: hub id, folder, or tiny.", rich_help_panel=ENCODER),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The table, .csv.", rich_help_panel=OUTPUT)],
+    vocabulary: Annotated[
+        str,
+        typer.Option(
+            "--vocabulary",
+            help="knowledge, synthetic (in the words of the tiny encoder), or a CSV of attribute, group and prompt.",
+            rich_help_panel=CLASSES,
+        ),
+    ] = "knowledge",
+    texts: Annotated[
+        str,
+        typer.Option(
+            "--texts",
+            help="names, descriptions, attributes, or a CSV of class and text.",
+            rich_help_panel=CLASSES,
+        ),
+    ] = "descriptions",
+    template: Annotated[
+        list[str] | None,
+        typer.Option("--template", help="Prompt with {} for the text, or aerial.", rich_help_panel=CLASSES),
+    ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option("--embeddings", "-e", help="Store of the same model's pictures.", rich_help_panel=SELECTION),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", metavar="FILE[:NAME]", help="Whose seen classes to show.", rich_help_panel=SELECTION),
+    ] = None,
+    exemplars: Annotated[
+        list[str] | None,
+        typer.Option("--exemplar", help="Unseen class to show all the same.", rich_help_panel=SELECTION),
+    ] = None,
+    dataset: Dataset = None,
+    folder: ClassFolder = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch the encoder if not cached.", rich_help_panel=ENCODER)
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the table and say what it is worth."""
+    from zeroscene.cli.texts import templates
+    from zeroscene.encoders.text import load_text_encoder
+    from zeroscene.errors import OptionError
+    from zeroscene.semantics.annotate import annotate_pictures, annotate_texts
+
+    output, classes = Output(as_json), class_names(names, dataset, folder)
+    if embeddings is None and (split or exemplars):
+        raise OptionError("--split and --exemplar choose pictures; give the store that holds them: --embeddings STORE")
+    asked = read_vocabulary(vocabulary)
+    said: dict[str, Any] = {"texts": _texts(texts, classes, asked), "templates": templates(template)}
+    reader = load_text_encoder(encoder, download=download)
+    if embeddings is None:
+        table = annotate_texts(classes, asked, reader, **said)
+    else:
+        shown = pictures(embeddings, split, exemplars or ())
+        table = annotate_pictures(classes, asked, reader, shown, exemplars=exemplars or (), **said)
+    table.write(out)
+    _tell(table, out, output)
+
+
+def read_vocabulary(given: str) -> "Vocabulary":
+    """Return the vocabulary that a user named.
+
+    Raises:
+        DatasetNotFoundError, DataFormatError: a file that is not there, or is no vocabulary.
+    """
+    from zeroscene.semantics.vocabulary import Vocabulary
+
+    if given == "knowledge":
+        return Vocabulary.of_knowledge()
+    if given != _SYNTHETIC:
+        return Vocabulary.read(Path(given))
+    from zeroscene.scenes.synthetic.vocabulary import ATTRIBUTES
+
+    return Vocabulary(
+        tuple(a.name for a in ATTRIBUTES), tuple(a.group for a in ATTRIBUTES), tuple(a.phrases for a in ATTRIBUTES)
+    )
+
+
+def pictures(store: Path, split: str | None, exemplars: "tuple[str, ...] | list[str]") -> "Pictures":
+    """Return the pictures that attributes may be annotated from: seen training pictures, and exemplars.
+
+    Raises:
+        DataFormatError: the pictures of the store carry no labels.
+        DatasetNotFoundError, OptionError, UnknownNameError: the split is not there.
+    """
+    from zeroscene.cli.split import read_one
+    from zeroscene.embeddings.store import EmbeddingStore
+    from zeroscene.semantics.annotate import Pictures
+
+    held = EmbeddingStore.open(store).read()
+    if split is not None:
+        chosen = read_one(split)
+        held = held.of_classes([*chosen.seen, *exemplars])
+        withheld = set(chosen.held_out)
+        held = held.take([i for i, one in enumerate(held.ids) if one not in withheld])
+    _ = held.classes
+    return Pictures(held.x, held.labels or (), held.encoder)
+
+
+def _texts(given: str, classes: tuple[str, ...], vocabulary: "Vocabulary") -> "Texts":
+    from zeroscene.cli.texts import read_texts
+    from zeroscene.semantics.knowledge import knowledge_table
+    from zeroscene.semantics.text import attribute_texts
+
+    if given == "attributes":
+        return attribute_texts(knowledge_table(classes), vocabulary)
+    return read_texts(given)
+
+
+def _tell(table: "ClassTable", out: Path, output: Output) -> None:
+    worth = _worth(table)
+    output.say(
+        f"{plural(len(table), 'class')}, {plural(len(table.columns), 'attribute')} from {table.provenance['source']}: {out}"
+    )
+    if described := table.provenance.get("from_description"):
+        output.say(f"from their descriptions: {', '.join(described)}")
+    if marked := table.provenance.get("exemplars"):
+        output.say(f"MARKED: pictures of these unseen classes were used: {', '.join(marked)}")
+    if worth.agreement_mean is not None:
+        output.say(f"mean correlation with the knowledge table: {worth.agreement_mean:.2f}")
+    if worth.constant:
+        output.say(f"the same for every class, which tells nothing: {', '.join(worth.constant)}")
+    for one, other, cosine in worth.alike[:_SHOWN]:
+        output.say(f"hard to tell apart: {one} and {other} (cosine {cosine:.2f})")
+    output.result(
+        {
+            "table": str(out), "source": source, "classes": list(table.classes),
+            "attributes": len(table.columns), "fingerprint": table.fingerprint, "quality": worth.to_json(),
+        }
+    )  # fmt: skip
+
+
+def _worth(table: "ClassTable") -> "Quality":
+    """Return the table's quality, beside the knowledge table where that knows all its classes."""
+    from zeroscene.errors import DuplicateNameError, UnknownNameError
+    from zeroscene.semantics.knowledge import knowledge_table
+    from zeroscene.semantics.quality import quality
+
+    try:
+        return quality(table, knowledge_table(table.classes))
+    except (UnknownNameError, DuplicateNameError):
+        return quality(table)
