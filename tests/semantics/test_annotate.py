@@ -33,7 +33,7 @@ class WordEncoder:
 def pictures(values: dict[str, list[float]], each: int = 3, seed: int = 0) -> Pictures:
     """Pictures that show blue, tall and round to the given degrees, with a little noise."""
     rng = np.random.default_rng(seed)
-    rows = [[*own, 0.1] + rng.normal(0, 0.01, 4) for own in values.values() for _ in range(each)]
+    rows = [np.array([*own, 0.1]) + rng.normal(0, 0.01, 4) for own in values.values() for _ in range(each)]
     labels = tuple(name for name in values for _ in range(each))
     return Pictures(np.array(rows, np.float32), labels, IMAGE)
 
@@ -109,7 +109,7 @@ def test_pictures_of_another_model_or_output_are_refused(identity: EncoderIdenti
 
 def test_a_constant_attribute_is_named_and_zero() -> None:
     vocabulary = Vocabulary(("blue", "loud"), ("colour", "sound"), (("blue",), ("loud",)))
-    table = annotate_texts(CLASSES, vocabulary, WordEncoder(), texts={name: "blue" for name in CLASSES})
+    table = annotate_texts(CLASSES, vocabulary, WordEncoder(), texts=dict.fromkeys(CLASSES, "blue"))
     assert table.provenance["constant"] == ["blue", "loud"]
     assert not table.matrix.any()
 

@@ -175,9 +175,8 @@ def _texts(given: str, classes: tuple[str, ...], vocabulary: "Vocabulary") -> "T
 
 def _tell(table: "ClassTable", out: Path, output: Output) -> None:
     worth = _worth(table)
-    output.say(
-        f"{plural(len(table), 'class')}, {plural(len(table.columns), 'attribute')} from {table.provenance['source']}: {out}"
-    )
+    source = table.provenance["source"]
+    output.say(f"{plural(len(table), 'class')}, {plural(len(table.columns), 'attribute')} from {source}: {out}")
     if described := table.provenance.get("from_description"):
         output.say(f"from their descriptions: {', '.join(described)}")
     if marked := table.provenance.get("exemplars"):
