@@ -1,18 +1,20 @@
-"""A drawn data set and a tiny random network, both made on the spot."""
+"""A small data set and a small random network, both made on the spot."""
 
 import json
 from pathlib import Path
 
 import pytest
 import torch
-from drawn_scenes import draw_scenes
 
+from small_world import data_set
 from zeroscene.encoders.huggingface import HuggingFaceImageEncoder, load_image_encoder
 from zeroscene.scenes.folder import SceneFolder
 
+CLASSES = ("beach", "dense residential", "freeway")
+
 
 def save_encoder(folder: Path, seed: int) -> Path:
-    """Save a tiny random ResNet in the Hugging Face layout."""
+    """Save a small random ResNet in the Hugging Face layout."""
     from transformers import ResNetConfig, ResNetModel
 
     torch.manual_seed(seed)
@@ -45,7 +47,7 @@ def other_encoder(tmp_path_factory: pytest.TempPathFactory) -> HuggingFaceImageE
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    return draw_scenes(tmp_path / "scenes", per_class=8)
+    return data_set(tmp_path / "scenes", CLASSES, each=8, height=40, width=48)
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn_scenes import draw_scenes
 from PIL import Image
 
+from small_world import data_set, save, scene
 from zeroscene.embeddings.extract import extract
 from zeroscene.embeddings.store import EmbeddingStore
 from zeroscene.encoders.base import Encoded
@@ -57,8 +57,8 @@ def test_neither_threads_nor_time_change_a_byte(scenes, encoder, tmp_path):
 
 
 def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(tmp_path):
-    root = draw_scenes(tmp_path / "scenes", per_class=30)
-    (root / "runway" / "runway 03.png").write_bytes(b"not a picture")
+    root = data_set(tmp_path / "scenes", ("beach", "freeway"), each=45)
+    (root / "freeway" / "freeway 03.png").write_bytes(b"not a picture")
     job = [sys.executable, str(Path(__file__).with_name("extract_job.py")), str(root)]
     subprocess.run([*job, str(tmp_path / "whole")], check=True, capture_output=True)
     kills = 0
@@ -104,13 +104,13 @@ def test_bad_pictures_are_listed_with_the_reason_and_stop_nothing(root, encoder,
     whole = (root / "beach" / "beach 01.png").read_bytes()
     (root / "beach" / "beach 01.png").write_bytes(whole[:100])
     (root / "beach" / "beach 02.png").write_bytes(b"")
-    (root / "runway" / "runway 00.jpg").write_text("a text")
-    Image.new("CMYK", (40, 40)).save(root / "runway" / "runway 99.jpg")
+    (root / "freeway" / "freeway 00.jpg").write_text("a text")
+    save(root / "freeway" / "freeway 99.jpg", Image.fromarray(scene("freeway", 9)).convert("CMYK"))
     store = extract(SceneFolder.open(root), encoder, tmp_path / "store", batch=4, part=6)
     assert len(store) == len(store.read()) == 23
     with (tmp_path / "store" / "skipped.csv").open(newline="") as f:
         rows = list(csv.DictReader(f))
-    assert [row["id"] for row in rows] == ["beach/beach 01.png", "beach/beach 02.png", "runway/runway 00.jpg"]
+    assert [row["id"] for row in rows] == ["beach/beach 01.png", "beach/beach 02.png", "freeway/freeway 00.jpg"]
     assert all(row["reason"] and str(root) not in row["reason"] for row in rows)
     assert "empty" in rows[1]["reason"]
     assert [(s.id, s.reason) for s in store.skipped] == [(row["id"], row["reason"]) for row in rows]
@@ -163,7 +163,7 @@ def test_other_pictures_are_refused(scenes, root, encoder, tmp_path):
     fewer = replace(scenes, ids=scenes.ids[1:], labels=scenes.labels[1:])
     with pytest.raises(StoreError, match=r"made from other pictures \(24, now 23"):
         extract(fewer, encoder, tmp_path / "store", part=7)
-    Image.new("RGB", (50, 50)).save(scenes.path(scenes.ids[3]))
+    save(scenes.path(scenes.ids[3]), scene("beach", 9))
     with pytest.raises(StoreError, match="file sizes differ"):
         extract(SceneFolder.open(root), encoder, tmp_path / "store", part=7)
 

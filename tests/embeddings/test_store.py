@@ -10,6 +10,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
+from small_world import scene
 from zeroscene.embeddings.extract import extract
 from zeroscene.embeddings.footprint import Footprint, footprint, geo_metadata
 from zeroscene.embeddings.store import EmbeddingStore
@@ -23,7 +24,7 @@ def store(scenes, encoder, tmp_path):
 
 
 def save_geotiff(path, crs="EPSG:32632", west=500_000.0, north=5_300_000.0):
-    bands = np.random.default_rng(0).integers(0, 256, (3, 40, 50), dtype=np.uint8)
+    bands = scene("beach", 0, 40, 50).transpose(2, 0, 1)
     settings = {"driver": "GTiff", "height": 40, "width": 50, "count": 3, "dtype": "uint8"}
     with rasterio.open(path, "w", crs=crs, transform=from_origin(west, north, 10, 10), **settings) as f:
         f.write(bands)

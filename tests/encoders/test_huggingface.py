@@ -10,21 +10,13 @@ import torch
 import transformers as hf
 from PIL import Image
 
+from small_world import scene
 from zeroscene.encoders.huggingface import load_image_encoder
 from zeroscene.encoders.speed import fastest
 from zeroscene.encoders.vision import build_tower
 from zeroscene.errors import EncoderError, MissingExtraError
 
 KINDS = ("vit", "dinov2", "registers", "resnet", "convnext", "swin", "clip", "clip-vision", "siglip")
-
-
-def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Draw a picture with smooth and sharp parts, as scenes have."""
-    rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
-    picture = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).copy()
-    picture[height // 4 : height // 2, width // 3 : width // 2] = rng.integers(0, 256, 3)
-    return picture
 
 
 def reference(folder: Path, pictures_BCHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,7 +39,7 @@ def reference(folder: Path, pictures_BCHW: torch.Tensor) -> tuple[torch.Tensor, 
 
 
 def batch(encoder, count: int = 3) -> torch.Tensor:
-    return torch.stack([encoder.prepare(scene(70, 90, seed)) for seed in range(count)])
+    return torch.stack([encoder.prepare(scene("harbor", i, 70, 90)) for i in range(count)])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -103,7 +95,7 @@ def test_preprocessing_agrees_with_the_models_own_processor(models, kind):
     encoder = load_image_encoder(models(kind), precision="fp32")
     processor = hf.AutoImageProcessor.from_pretrained(models(kind), backend="pil")
     for height, width in ((80, 80), (70, 95), (300, 211)):
-        picture = scene(height, width)
+        picture = scene("harbor", 0, height, width)
         own = processor(Image.fromarray(picture), return_tensors="pt")["pixel_values"][0]
         mean, std = (torch.tensor(getattr(processor, f"image_{k}")).view(3, 1, 1) for k in ("mean", "std"))
         grey = (own * std + mean) * 255
@@ -180,7 +172,7 @@ def test_a_network_whose_folded_form_differs_is_left_as_it_is(models):
             return self.convolution(self.norm(x))
 
     tower.vision.encoder.stages[-1].layers.append(Between().eval())
-    pictures = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    pictures = batch(load_image_encoder(models("resnet")), 2)
     with torch.no_grad():
         expected = tower(pictures)[0]
         torch.testing.assert_close(fastest(tower, "fp32")(pictures)[0], expected)

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 
+from small_world import scene
 from zeroscene.encoders.huggingface import load_image_encoder
 from zeroscene.encoders.source import locate
 from zeroscene.errors import EncoderError
@@ -70,7 +71,7 @@ def test_sharded_weights_give_the_same_vectors(models, tmp_path):
     hf.AutoModel.from_pretrained(models("vit")).save_pretrained(folder, max_shard_size="8KB")
     assert len(list(folder.glob("*.safetensors"))) > 1
     sharded = load_image_encoder(folder, precision="fp32")
-    pictures = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    pictures = torch.stack([whole.prepare(scene("harbor", i)) for i in range(2)])
     torch.testing.assert_close(sharded.encode(pictures).pooled_BD, whole.encode(pictures).pooled_BD)
 
 

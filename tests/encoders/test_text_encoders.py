@@ -10,6 +10,7 @@ import transformers as hf
 from safetensors.torch import load_file
 from tiny_models import save_sentence_encoder
 
+from small_world import scene
 from zeroscene.encoders.huggingface import load_image_encoder
 from zeroscene.encoders.text import load_text_encoder
 from zeroscene.errors import EncoderError
@@ -79,7 +80,7 @@ def test_clip_texts_lie_in_the_space_of_its_pictures(models):
     texts, eyes = load_text_encoder(folder), load_image_encoder(folder, precision="fp32")
     assert texts.width == eyes.width == 12
     tokens = hf.AutoTokenizer.from_pretrained(folder)(TEXTS, return_tensors="pt", padding=True)
-    pictures = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    pictures = torch.stack([eyes.prepare(scene("harbor", i)) for i in range(2)])
     mean, std = torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1), torch.tensor([0.2, 0.25, 0.3]).view(3, 1, 1)
     model = hf.CLIPModel.from_pretrained(folder)
     with torch.no_grad():

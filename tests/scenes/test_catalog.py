@@ -2,8 +2,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
+from small_world import lay_out
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, SplitError, UnknownNameError
 from zeroscene.names import index, key, words
 from zeroscene.scenes.catalog import Benchmark, benchmark, benchmarks, standard_splits
@@ -23,8 +23,7 @@ def tiny(counts: dict[str, int]) -> Benchmark:
 def draw(root: Path, counts: dict[str, int]) -> Path:
     for folder, count in counts.items():
         (root / folder).mkdir(parents=True)
-        for i in range(count):
-            Image.new("RGB", (4, 4), (i, 9, 9)).save(root / folder / f"{i}.png")
+        lay_out(root / folder, *(f"{i}.png" for i in range(count)))
     return root
 
 

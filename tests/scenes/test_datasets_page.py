@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
+from small_world import lay_out
 from zeroscene.scenes.catalog import Benchmark, benchmarks
 
 PAGE = (Path(__file__).parents[2] / "docs/datasets.md").read_text(encoding="utf-8")
@@ -13,9 +13,7 @@ PAGE = (Path(__file__).parents[2] / "docs/datasets.md").read_text(encoding="utf-
 
 def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for folder in ("scenes/Baseball Diamond/more", "scenes/harbor", "scenes/beach", "UCMerced_LandUse/Images/harbor"):
-        (tmp_path / folder).mkdir(parents=True)
-        for i in range(5):
-            Image.new("RGB", (4, 4)).save(tmp_path / folder / f"{i}.jpg")
+        lay_out(tmp_path / folder, *(f"{i}.jpg" for i in range(5)))
     monkeypatch.chdir(tmp_path)
     space: dict[str, object] = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):

@@ -2,19 +2,10 @@ import os
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
+from small_world import lay_out
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, DuplicateNameError, UnknownNameError
 from zeroscene.scenes.folder import SceneFolder
-
-
-def draw(root: Path, *pictures: str) -> Path:
-    for picture in pictures:
-        path = root / picture
-        path.parent.mkdir(parents=True, exist_ok=True)
-        form = {".tif": "TIFF", ".tiff": "TIFF", ".png": "PNG", ".bmp": "BMP"}.get(path.suffix.lower(), "JPEG")
-        Image.new("RGB", (4, 4), (9, 99, 9)).save(path, form)
-    return root
 
 
 def reasons(scenes: SceneFolder) -> dict[str, str]:
@@ -22,7 +13,7 @@ def reasons(scenes: SceneFolder) -> dict[str, str]:
 
 
 def test_one_folder_per_class(tmp_path: Path) -> None:
-    scenes = SceneFolder.open(draw(tmp_path, "harbor/b.jpg", "harbor/a.jpg", "Beach/1.png"))
+    scenes = SceneFolder.open(lay_out(tmp_path, "harbor/b.jpg", "harbor/a.jpg", "Beach/1.png"))
     assert scenes.ids == ("Beach/1.png", "harbor/a.jpg", "harbor/b.jpg")
     assert scenes.labels == ("Beach", "harbor", "harbor")
     assert scenes.classes == ("Beach", "harbor")
@@ -34,18 +25,18 @@ def test_one_folder_per_class(tmp_path: Path) -> None:
 
 def test_all_picture_suffixes_in_any_case(tmp_path: Path) -> None:
     files = ["a.jpg", "b.JPEG", "c.Png", "d.tif", "e.TIFF", "f.BMP", "g.jpe"]
-    assert len(SceneFolder.open(draw(tmp_path, *(f"x/{f}" for f in files), "y/1.jpg"))) == len(files) + 1
+    assert len(SceneFolder.open(lay_out(tmp_path, *(f"x/{f}" for f in files), "y/1.jpg"))) == len(files) + 1
 
 
 def test_pictures_may_lie_deeper_in_a_class_folder(tmp_path: Path) -> None:
-    scenes = SceneFolder.open(draw(tmp_path, "forest/north/2020/1.jpg", "forest/2.jpg", "river/1.jpg"))
+    scenes = SceneFolder.open(lay_out(tmp_path, "forest/north/2020/1.jpg", "forest/2.jpg", "river/1.jpg"))
     assert scenes.ids == ("forest/2.jpg", "forest/north/2020/1.jpg", "river/1.jpg")
     assert scenes.labels == ("forest", "forest", "river")
 
 
 @pytest.mark.parametrize("wrapper", ["Images", "UCMerced_LandUse/Images", "a/b/c"])
 def test_folders_that_only_wrap_the_class_folders_are_entered(tmp_path: Path, wrapper: str) -> None:
-    draw(tmp_path, f"{wrapper}/harbor/1.jpg", f"{wrapper}/beach/1.jpg")
+    lay_out(tmp_path, f"{wrapper}/harbor/1.jpg", f"{wrapper}/beach/1.jpg")
     (tmp_path / "readme.txt").write_text("land use")
     scenes = SceneFolder.open(tmp_path)
     assert scenes.root == tmp_path / wrapper
@@ -54,19 +45,19 @@ def test_folders_that_only_wrap_the_class_folders_are_entered(tmp_path: Path, wr
 
 
 def test_ids_do_not_depend_on_whether_classes_are_given(tmp_path: Path) -> None:
-    draw(tmp_path, "Images/harbor/1.jpg", "Images/beach/1.jpg")
+    lay_out(tmp_path, "Images/harbor/1.jpg", "Images/beach/1.jpg")
     assert SceneFolder.open(tmp_path).ids == SceneFolder.open(tmp_path, ["beach", "harbor"]).ids
     assert SceneFolder.open(tmp_path).ids == SceneFolder.open(tmp_path / "Images").ids
 
 
 def test_a_data_set_of_one_class_is_a_data_set(tmp_path: Path) -> None:
-    scenes = SceneFolder.open(draw(tmp_path, "harbor/1.jpg", "harbor/2.jpg"))
+    scenes = SceneFolder.open(lay_out(tmp_path, "harbor/1.jpg", "harbor/2.jpg"))
     assert scenes.classes == ("harbor",)
     assert scenes.root == tmp_path
 
 
 def test_everything_left_out_is_listed_with_its_reason(tmp_path: Path) -> None:
-    draw(tmp_path, "harbor/1.jpg", "beach/1.jpg", "loose.jpg", "harbor/._1.jpg", ".cache/x.jpg", "__MACOSX/a/1.jpg")
+    lay_out(tmp_path, "harbor/1.jpg", "beach/1.jpg", "loose.jpg", "harbor/._1.jpg", ".cache/x.jpg", "__MACOSX/a/1.jpg")
     (tmp_path / "harbor/notes.txt").write_text("x")
     (tmp_path / "harbor/Thumbs.db").write_text("x")
     (tmp_path / "harbor/gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
@@ -86,7 +77,7 @@ def test_everything_left_out_is_listed_with_its_reason(tmp_path: Path) -> None:
 
 
 def test_an_empty_class_folder_is_reported_and_is_no_class(tmp_path: Path) -> None:
-    draw(tmp_path, "harbor/1.jpg", "beach/1.jpg")
+    lay_out(tmp_path, "harbor/1.jpg", "beach/1.jpg")
     (tmp_path / "island").mkdir()
     scenes = SceneFolder.open(tmp_path)
     assert scenes.classes == ("beach", "harbor")
@@ -94,7 +85,7 @@ def test_an_empty_class_folder_is_reported_and_is_no_class(tmp_path: Path) -> No
 
 
 def test_folders_that_are_one_class_are_refused(tmp_path: Path) -> None:
-    draw(tmp_path, "Parking Lot/1.jpg", "parking_lot/1.jpg")
+    lay_out(tmp_path, "Parking Lot/1.jpg", "parking_lot/1.jpg")
     with pytest.raises(DuplicateNameError, match=r"'Parking Lot' and 'parking_lot' are the same name"):
         SceneFolder.open(tmp_path)
     with pytest.raises(DuplicateNameError, match=r"'Parking Lot' and 'parking_lot' are both class 'parkinglot'"):
@@ -102,7 +93,7 @@ def test_folders_that_are_one_class_are_refused(tmp_path: Path) -> None:
 
 
 def test_wanted_classes_are_found_below_categories_under_any_spelling(tmp_path: Path) -> None:
-    draw(tmp_path, "water area/river/1.jpg", "transportation/airport_runway/1.jpg", "transportation/avenue/1.jpg")
+    lay_out(tmp_path, "water area/river/1.jpg", "transportation/airport_runway/1.jpg", "transportation/avenue/1.jpg")
     scenes = SceneFolder.open(tmp_path, ["Airport Runway", "river"])
     assert scenes.classes == ("Airport Runway", "river")
     assert scenes.labels == ("Airport Runway", "river")
@@ -112,13 +103,13 @@ def test_wanted_classes_are_found_below_categories_under_any_spelling(tmp_path: 
 
 def test_aliases_name_wanted_classes(tmp_path: Path) -> None:
     scenes = SceneFolder.open(
-        draw(tmp_path, "aGrass/1.jpg", "bField/1.jpg"), ["field", "grass"], {"a_grass": "grass", "bfield": "field"}
+        lay_out(tmp_path, "aGrass/1.jpg", "bField/1.jpg"), ["field", "grass"], {"a_grass": "grass", "bfield": "field"}
     )
     assert scenes.labels == ("grass", "field")
 
 
 def test_a_wanted_class_without_a_folder_is_named_with_the_nearest(tmp_path: Path) -> None:
-    draw(tmp_path, "harbour/1.jpg", "beach/1.jpg")
+    lay_out(tmp_path, "harbour/1.jpg", "beach/1.jpg")
     with pytest.raises(UnknownNameError, match=r"'harbor' \(nearest: harbour\)"):
         SceneFolder.open(tmp_path, ["beach", "harbor"])
 
@@ -129,7 +120,7 @@ def test_a_wrong_path_says_how_far_it_is_right(tmp_path: Path) -> None:
 
 
 def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
-    path = draw(tmp_path, "a.jpg") / "a.jpg"
+    path = lay_out(tmp_path, "a.jpg") / "a.jpg"
     for read in (SceneFolder.open, SceneFolder.open_flat):
         with pytest.raises(DatasetNotFoundError, match="is a file; give the folder"):
             read(path)
@@ -137,7 +128,7 @@ def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
 
 def test_pictures_without_class_folders_are_refused_with_the_layout(tmp_path: Path) -> None:
     with pytest.raises(DataFormatError, match=r"holds 2 pictures but no class folders; expected .*<class>"):
-        SceneFolder.open(draw(tmp_path, "1.jpg", "2.jpg"))
+        SceneFolder.open(lay_out(tmp_path, "1.jpg", "2.jpg"))
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
@@ -154,7 +145,7 @@ def test_a_folder_without_pictures_says_what_it_holds(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind this user")
 def test_a_class_folder_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
-    draw(tmp_path, "harbor/1.jpg", "beach/1.jpg")
+    lay_out(tmp_path, "harbor/1.jpg", "beach/1.jpg")
     (tmp_path / "harbor").chmod(0)
     try:
         assert "cannot be read" in reasons(SceneFolder.open(tmp_path))["harbor"]
@@ -163,7 +154,7 @@ def test_a_class_folder_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
 
 
 def test_flat_folder_has_pictures_and_no_labels(tmp_path: Path) -> None:
-    scenes = SceneFolder.open_flat(draw(tmp_path, "b.jpg", "sub/a.tif", "sub/.hidden.jpg"))
+    scenes = SceneFolder.open_flat(lay_out(tmp_path, "b.jpg", "sub/a.tif", "sub/.hidden.jpg"))
     assert scenes.ids == ("b.jpg", "sub/a.tif")
     assert scenes.labels is None
     assert scenes.classes == ()
@@ -172,7 +163,7 @@ def test_flat_folder_has_pictures_and_no_labels(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_no_unicode_is_reported_not_fatal(tmp_path: Path) -> None:
-    draw(tmp_path, "harbor/1.jpg", "beach/1.jpg")
+    lay_out(tmp_path, "harbor/1.jpg", "beach/1.jpg")
     try:
         (tmp_path / "harbor" / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"x")
     except (OSError, UnicodeError):
@@ -183,7 +174,7 @@ def test_a_name_that_is_no_unicode_is_reported_not_fatal(tmp_path: Path) -> None
 
 
 def test_the_order_is_that_of_names_not_of_the_file_system(tmp_path: Path) -> None:
-    draw(tmp_path, *(f"{c}/{i}.jpg" for c in "zxa" for i in (10, 9, 1)))
+    lay_out(tmp_path, *(f"{c}/{i}.jpg" for c in "zxa" for i in (10, 9, 1)))
     scenes = SceneFolder.open(tmp_path)
     assert list(scenes.ids) == sorted(scenes.ids)
     assert scenes.classes == ("a", "x", "z")

@@ -1,0 +1,50 @@
+"""Pictures and data sets of all tests: small scenes of the synthetic world, each drawn once in a process."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from zeroscene.scenes.synthetic import world
+
+SEEN = ("beach", "dense residential", "desert", "freeway", "lake", "parking lot", "storage tank")
+UNSEEN = ("river", "sea", "tennis court")
+CLASSES = SEEN + UNSEEN
+
+_FORMATS = {".tif": "TIFF", ".tiff": "TIFF", ".png": "PNG", ".bmp": "BMP", ".gif": "GIF"}
+
+
+def scene(name: str = "harbor", index: int = 0, height: int = 64, width: int | None = None) -> np.ndarray:
+    """Return a picture of a class, (height, width, 3) uint8; a square one without a width."""
+    width = width or height
+    return _square(name, index, max(height, width, world.SMALLEST))[:height, :width].copy()
+
+
+@cache
+def _square(name: str, index: int, side: int) -> np.ndarray:
+    return world.draw(name, 0, index, side).pixels
+
+
+def save(path: Path, picture: np.ndarray | Image.Image) -> Path:
+    """Write a picture in the format of its suffix (JPEG for any that is not known), with its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(path, _FORMATS.get(path.suffix.lower(), "JPEG"))
+    return path
+
+
+def lay_out(root: Path, *files: str) -> Path:
+    """Write a small picture under each of the names; for tests of folders, where any picture will do."""
+    for index, file in enumerate(files):
+        save(root / file, scene(index=index % 4, height=world.SMALLEST))
+    return root
+
+
+def data_set(root: Path, classes: Sequence[str] = CLASSES, each: int = 6, height: int = 64, width: int = 64) -> Path:
+    """Write a data set: one folder a class, `beach/beach 00.png`."""
+    for name in classes:
+        for index in range(each):
+            save(root / name / f"{name} {index:02d}.png", scene(name, index, height, width))
+    return root
