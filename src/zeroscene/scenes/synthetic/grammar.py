@@ -66,9 +66,15 @@ class Composition:
     parts: tuple[Part, ...]
     metres: float
 
-    def draw(self, random: Random, size: int) -> Drawing:
-        """Draw the composition as a picture of size x size pixels; chance decides all that it leaves open."""
-        canvas = Canvas(self.metres, size, random.uniform(0, 2 * math.pi), Light.draw(random), random)
+    def draw(self, random: Random, size: int, light: Light | None = None) -> Drawing:
+        """Draw the composition as a picture of size x size pixels; chance decides all that it leaves open.
+
+        Args:
+            random: source of chance.
+            size: side in pixels.
+            light: season, sun and sensor; drawn too where it is not given.
+        """
+        canvas = Canvas(self.metres, size, random.uniform(0, 2 * math.pi), light or Light.draw(random), random)
         canvas.fill(canvas.entry(self.ground, "ground", direction=random.uniform(0, math.pi)))
         scene = Scene(canvas, random, self.ground)
         for part in self.parts:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from zeroscene import names
-from zeroscene.errors import OptionError
+from zeroscene.errors import OptionError, StoreError
 from zeroscene.files import replacing
+from zeroscene.progress import progress
 from zeroscene.scenes.synthetic.canvas import Drawing
 from zeroscene.scenes.synthetic.classes import RULES
 from zeroscene.scenes.synthetic.vocabulary import ATTRIBUTES, INDEX
@@ -71,11 +72,14 @@ def draw(name: str, seed: int, index: int, size: int = 128) -> Picture:
         UnknownNameError: there is no such class; the nearest ones are named.
         OptionError: seed or index is not an integer, or the size is too small.
     """
-    label = _found(name, CLASSES, "classes of the synthetic world")
-    random = Random(f"zeroscene class/{label}/{_integer('seed', seed)}/{_integer('index', index)}")
-    if _integer("size", size) < SMALLEST:
-        raise OptionError(f"size {size} is too small to draw a scene; give {SMALLEST} pixels or more")
-    drawing = RULES[label].compose(random).draw(random, size)
+    label = known_class(name)
+    random = Random(f"zeroscene class/{label}/{whole('seed', seed)}/{whole('index', index)}")
+    drawing = RULES[label].compose(random).draw(random, drawable(size))
+    return picture(label, drawing)
+
+
+def picture(label: str, drawing: Drawing) -> Picture:
+    """Return what was drawn as a picture of a class."""
     return Picture(label, drawing.pixels, drawing.present().astype(np.float32), drawing.gsd, drawing)
 
 
@@ -89,8 +93,13 @@ def class_attributes(
     Raises:
         UnknownNameError, OptionError: as for `draw`.
     """
-    rows = [np.mean([draw(name, seed, i, size).attributes for i in range(count)], axis=0) for name in classes]
-    return np.asarray(rows, np.float32)
+    shares = np.zeros((len(classes), len(ATTRIBUTES)), np.float64)
+    with progress("drawing", len(classes) * count) as advance:
+        for row, name in enumerate(classes):
+            for index in range(count):
+                shares[row] += draw(name, seed, index, size).attributes
+                advance(1)
+    return np.asarray(shares / count, np.float32)
 
 
 def write_folder(
@@ -98,16 +107,35 @@ def write_folder(
 ) -> None:
     """Write pictures `first` ... `first + count - 1` of each class as PNG, one folder a class.
 
-    Pictures that are there already are kept, so that a run that was interrupted goes on where it stopped.
+    Pictures that are there already are kept, so that a run that was interrupted goes on where it stopped. The first
+    of them in each class is looked at, so that no folder holds pictures of two worlds.
 
     Raises:
         UnknownNameError, OptionError: as for `draw`.
+        StoreError: the folder holds pictures of another seed or size under the same names.
     """
-    for name in [_found(name, CLASSES, "classes of the synthetic world") for name in classes]:
-        for index in range(first, first + count):
-            path = folder / name / f"{name}_{index:05d}.png"
-            if not path.exists():
-                write(path, draw(name, seed, index, size).pixels)
+    labels = [known_class(name) for name in classes]
+    numbers = range(whole("first", first), first + whole("count", count))
+    paths = {(name, i): folder / name / f"{name}_{i:05d}.png" for name in labels for i in numbers}
+    missing = {key: path for key, path in paths.items() if not path.exists()}
+    for name in labels:
+        if there := [i for i in numbers if (name, i) not in missing]:
+            _require_same(paths[name, there[0]], draw(name, seed, there[0], size))
+    with progress("drawing", len(paths), done=len(paths) - len(missing)) as advance:
+        for (name, index), path in missing.items():
+            write(path, draw(name, seed, index, size).pixels)
+            advance(1)
+
+
+def _require_same(path: Path, drawn: Picture) -> None:
+    """Refuse to mix worlds in one folder."""
+    try:
+        with Image.open(path) as opened:
+            there = np.asarray(opened.convert("RGB"))
+    except OSError as error:
+        raise StoreError(f"{path} is no picture; remove it, or write into another folder") from error
+    if not np.array_equal(there, drawn.pixels):
+        raise StoreError(f"{path} is a picture of another seed or size; write into another folder")
 
 
 def write(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
@@ -116,14 +144,43 @@ def write(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
         Image.fromarray(pixels).save(temporary, format="PNG")
 
 
+def known_class(name: str) -> str:
+    """Return the class that a name in any spelling stands for.
+
+    Raises:
+        UnknownNameError: there is no such class; the nearest ones are named.
+    """
+    return _found(name, CLASSES, "classes of the synthetic world")
+
+
+def drawable(size: int) -> int:
+    """Return a side in pixels if a scene can be drawn at it.
+
+    Raises:
+        OptionError: it is not an integer, or too small.
+    """
+    if whole("size", size) < SMALLEST:
+        raise OptionError(f"size {size} is too small to draw a scene; give {SMALLEST} pixels or more")
+    return int(size)
+
+
+def whole(what: str, value: int) -> int:
+    """Return a whole number.
+
+    Args:
+        what: its name, for the message.
+        value: what was given.
+
+    Raises:
+        OptionError: it is not an integer.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise OptionError(f"{what} {value!r} is not an integer; give a whole number")
+    return int(value)
+
+
 def _found(name: str, known: tuple[str, ...], what: str) -> str:
     by_key = {names.key(one): one for one in known}
     if names.key(name) not in by_key:
         raise names.unknown([name], known, what)
     return by_key[names.key(name)]
-
-
-def _integer(what: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise OptionError(f"{what} {value!r} is not an integer; pictures are numbered by whole numbers")
-    return int(value)
