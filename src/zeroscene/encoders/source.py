@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from zeroscene.encoders import tiny
 from zeroscene.errors import EncoderError
 from zeroscene.files import file_digest, json_digest, read_json
 
@@ -77,11 +78,13 @@ def locate(name_or_folder: str | Path, *, download: bool = False) -> Source:
     """Return where the files of a model lie.
 
     Args:
-        name_or_folder: a folder in the Hugging Face layout, or a hub id such as `facebook/dinov2-base`.
+        name_or_folder: a folder in the Hugging Face layout, `tiny` for the encoder that ships with the package, or a
+            hub id such as `facebook/dinov2-base`.
         download: fetch a hub id that is not in the local cache.
 
     Raises:
-        EncoderError: no such folder, or a hub id that is not cached and may not, or cannot, be downloaded.
+        EncoderError: no such folder, the shipped encoder is damaged, or a hub id that is not cached and may not, or
+            cannot, be downloaded.
     """
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
@@ -89,6 +92,8 @@ def locate(name_or_folder: str | Path, *, download: bool = False) -> Source:
             raise EncoderError(f"{folder} is not a model in the Hugging Face layout: it has no config.json")
         return Source(folder.resolve().name, folder)
     name = str(name_or_folder)
+    if name == tiny.NAME:
+        return Source(name, tiny.shipped())
     if not _HUB_ID.fullmatch(name):
         raise EncoderError(f"encoder {name!r}: no such folder, and not a Hugging Face hub id")
     import huggingface_hub

@@ -27,6 +27,7 @@ _VOCABULARY = (
     "tokenizer.model",
 )  # fmt: skip
 _UNLIMITED = 1 << 20
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,10 @@ class HuggingFaceTextEncoder:
         """Return (len(texts), D) float32 vectors of unit length.
 
         Raises:
-            EncoderError: a text has more tokens than the encoder reads; the text is named, nothing is cut off.
+            EncoderError: a text has more tokens than the encoder reads; the text is named, nothing is cut off. Or, of
+                an encoder that reads whole words only: a text has words that are not in its vocabulary; all are named.
         """
+        self._require_known(texts)
         vectors = np.empty((len(texts), self._width), np.float32)
         tokens = self._tokens(texts)
         # Texts of like length share a batch, so that little of it is padding.
@@ -102,6 +105,16 @@ class HuggingFaceTextEncoder:
                     "shorten it, or split it into several texts of the class"
                 )
         return tokens
+
+    def _require_known(self, texts: Sequence[str]) -> None:
+        unknown = [word for text in texts for word in _unknown_words(self._tokenizer, self._recipe.prompt + text)]
+        if unknown:
+            words = list(dict.fromkeys(word.lower() for word in unknown))
+            shown = ", ".join(map(repr, words[:_MOST_NAMED])) + (" ..." if len(words) > _MOST_NAMED else "")
+            raise EncoderError(
+                f"{self._identity.name} does not know the {'word' if len(words) == 1 else 'words'} {shown}; "
+                f"it reads {len(self._tokenizer):,} words and no others: say it with those"
+            )
 
     @torch.no_grad()
     def _encode(self, tokens: list[list[int]]) -> npt.NDArray[np.float32]:
@@ -199,6 +212,15 @@ def _tokenizer(source: Source) -> Any:
             return AutoTokenizer.from_pretrained(source.folder, local_files_only=True)
     except Exception as error:  # the Rust tokenizers raise bare Exception for a damaged file
         raise EncoderError(f"{source.name}: cannot load the tokenizer of {source.folder}: {one_line(error)}") from error
+
+
+def _unknown_words(tokenizer: Any, text: str) -> list[str]:
+    """Return the words that a tokenizer of whole words cannot tell from each other; other tokenizers have none."""
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    if type(getattr(backend, "model", None)).__name__ != "WordLevel" or tokenizer.unk_token_id is None:
+        return []
+    read = backend.encode(text)
+    return [text[a:b] for (a, b), i in zip(read.offsets, read.ids, strict=True) if i == tokenizer.unk_token_id]
 
 
 def _language(loaded: Loaded, source: Source) -> torch.nn.Module:

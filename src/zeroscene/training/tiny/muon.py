@@ -1,0 +1,46 @@
+"""Muon (Jordan et al., 2024): momentum whose directions all count alike, for the matrices inside a transformer.
+
+The update of a matrix is its momentum with the singular values replaced by ones, found by five Newton-Schulz steps, and
+scaled to the size that AdamW's updates have (Liu et al., 2025), so that one learning rate suits both.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_MOMENTUM, _STEPS = 0.95, 5
+_A, _B, _C = 3.4445, -4.7750, 2.0315
+_LIKE_ADAMW = 0.2
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon with Nesterov momentum and decoupled weight decay, for parameters of two dimensions."""
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float):
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Take one step along the gradients that the parameters hold."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                momentum = state["momentum"].lerp_(parameter.grad, 1 - _MOMENTUM)
+                update = orthogonal(parameter.grad.lerp(momentum, _MOMENTUM))
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update, alpha=-group["lr"] * _LIKE_ADAMW * max(parameter.shape) ** 0.5)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """Return a matrix with its singular values near one, the singular vectors kept."""
+    x: Tensor = matrix / matrix.norm().clamp(min=1e-12)
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    for _ in range(_STEPS):
+        gram = x @ x.T
+        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+    return x.T if tall else x
