@@ -59,8 +59,9 @@ class Picture:
 def draw(name: str, seed: int, index: int, size: int = 128) -> Picture:
     """Draw picture number `index` of a class: the same for the same arguments, on every machine.
 
-    The scene depends on class, seed and index only; a larger size shows the same scene at a finer ground sample
-    distance.
+    Composition, light and place of the scene depend on class, seed and index only; a larger size shows it at a finer
+    ground sample distance. Where room for small things is short, it is decided on the raster: crowded scenes differ in
+    detail and in shade from size to size.
 
     Args:
         name: a class, in any spelling.
