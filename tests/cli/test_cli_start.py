@@ -10,8 +10,12 @@ from typer.testing import CliRunner
 from zeroscene import __version__
 from zeroscene.cli.main import app
 
-COMMANDS = ("embed", "classes", "split", "fit", "predict", "benchmark", "report", "doctor", "demo")
-GROUPS = {"classes": ("knowledge", "text", "show", "check"), "split": ("random", "standard", "show")}
+COMMANDS = ("embed", "classes", "split", "fit", "predict", "benchmark", "report", "doctor", "demo", "synthetic")
+GROUPS = {
+    "classes": ("knowledge", "text", "show", "check"),
+    "split": ("random", "standard", "show"),
+    "synthetic": ("pictures", "mosaic", "classes"),
+}
 MANUALS = [(name,) for name in COMMANDS if name not in GROUPS] + [
     (g, name) for g, all_ in GROUPS.items() for name in all_
 ]

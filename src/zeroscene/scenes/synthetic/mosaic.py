@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.transform import from_origin
+from rasterio import Affine
 from rasterio.windows import Window
 
 from zeroscene import names
@@ -263,7 +263,7 @@ def _write_raster(path: Path, mosaic: Mosaic, advance: Advance) -> None:
     height, width = mosaic.shape
     form = {
         "driver": "GTiff", "height": height, "width": width, "count": 3, "dtype": "uint8", "crs": f"EPSG:{EPSG}",
-        "transform": from_origin(_WEST, _NORTH, mosaic.gsd, mosaic.gsd), "nodata": NODATA, "tiled": True,
+        "transform": Affine(mosaic.gsd, 0, _WEST, 0, -mosaic.gsd, _NORTH), "nodata": NODATA, "tiled": True,
         "blockxsize": _BLOCK, "blockysize": _BLOCK, "compress": "deflate", "predictor": 2, "zlevel": 1,
         "interleave": "pixel", "photometric": "rgb", "bigtiff": "if_safer",
     }  # fmt: skip
