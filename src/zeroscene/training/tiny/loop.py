@@ -36,6 +36,8 @@ _PICTURES, _TEXTS = 32, 128
 _KEEP = 100
 _WARM = 200
 _CLIP = 1.0
+_SCALARS = 10.0
+"""Scales and biases have far to go and few steps to go it in."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,11 @@ class State:
         step: steps done.
         seconds: time they took.
         curve: losses so far.
-        fell: whether the rate has begun to fall.
     """
 
     step: int = 0
     seconds: float = 0.0
     curve: list[Point] = field(default_factory=list)
-    fell: bool = False
 
 
 class Run:
@@ -129,10 +129,10 @@ class Run:
         named = [*self.model.named_parameters(), *self.judge.named_parameters(prefix="judge")]
         self.names = [name for name, _ in named]
         self.parameters = [parameter for _, parameter in named]
-        self.optimisers = _optimisers(named, recipe)
+        self._bf16 = arithmetic("auto") == "bf16"
+        self.optimisers = _optimisers(named, recipe, torch.bfloat16 if self._bf16 else torch.float32)
         self.state = State()
         self._same = json_digest([recipe.trunk, len(pool), _digest(pool)])
-        self._bf16 = arithmetic("auto") == "bf16"
         threads = 1 if self.device.type == "cuda" else jobs
         self._threads = ThreadPoolExecutor(threads, "train", torch.set_num_threads, (1,))
         self._pieces = _PICTURES if self.device.type == "cpu" else recipe.batch
@@ -147,18 +147,17 @@ class Run:
         begun, recent = time.monotonic() - state.seconds, []
         with progress("training", recipe.steps * recipe.batch, done=state.step * recipe.batch) as advance:
             while state.step < recipe.steps:
-                if state.step == recipe.turn and not state.fell:
-                    self._keep("trunk")
-                    state.fell = True
                 recent.append(self._step(state.step))
                 state.step += 1
-                if state.step % _KEEP == 0 or state.step == recipe.steps:
+                advance(recipe.batch)
+                if state.step % _KEEP == 0 or state.step in (recipe.turn, recipe.steps):
                     whole, grid = (float(np.mean(column)) for column in zip(*recent, strict=True))
                     state.curve.append(Point(state.step, whole, grid))
                     recent, state.seconds = [], time.monotonic() - begun
+                    if state.step == recipe.turn:
+                        self._keep("trunk")
                     self._keep("state")
                     tell(state.curve)
-                advance(recipe.batch)
 
     def resume(self) -> None:
         """Go back to where an earlier run of the same recipe stopped, if there was one.
@@ -174,8 +173,8 @@ class Run:
             note = _note(file)
             if note["same"] != self._same:
                 raise StoreError(f"{self.folder} holds a run of another seed or recipe; give another --out")
-            usable = note["steps"] == self.recipe.steps or (not note["fell"] and note["step"] <= self.recipe.turn)
-            if usable:
+            same_fall = (note["steps"], note["turn"]) == (self.recipe.steps, self.recipe.turn)
+            if same_fall or note["step"] <= min(note["turn"], self.recipe.turn):
                 self._load(file, note)
                 return
             past.append(note["step"])
@@ -197,7 +196,7 @@ class Run:
         nn.utils.clip_grad_norm_(self.parameters, _CLIP)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = recipe.rate_at(step)
+                group["lr"] = recipe.rate_at(step) * group.get("faster", 1.0)
             optimiser.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(max=4.6)
@@ -266,7 +265,7 @@ class Run:
         for number, optimiser in enumerate(self.optimisers):
             for index, moments in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{number}.{index}.{key}": value for key, value in moments.items()}
-        note = {"same": self._same, "steps": self.recipe.steps, **asdict(self.state)}
+        note = {"same": self._same, "steps": self.recipe.steps, "turn": self.recipe.turn, **asdict(self.state)}
         with replacing(self.folder / f"{name}.safetensors") as temporary:
             save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary, {"note": json.dumps(note)})
 
@@ -285,20 +284,27 @@ class Run:
         for optimiser, state in zip(self.optimisers, moments, strict=True):
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         curve = [Point(*point) for point in note["curve"]]
-        self.state = State(note["step"], note["seconds"], curve, note["fell"])
+        self.state = State(note["step"], note["seconds"], curve)
 
 
-def _optimisers(named: Sequence[tuple[str, nn.Parameter]], recipe: Recipe) -> list[torch.optim.Optimizer]:
+def _optimisers(
+    named: Sequence[tuple[str, nn.Parameter]], recipe: Recipe, inner: torch.dtype
+) -> list[torch.optim.Optimizer]:
     """Return Muon for the matrices of the layers, AdamW for all else."""
-    inner = [p for name, p in named if ".layers." in name and p.ndim == 2]
+    layers = [p for name, p in named if ".layers." in name and p.ndim == 2]
     outer = [p for name, p in named if not (".layers." in name and p.ndim == 2) and p.ndim >= 2]
-    vectors = [p for _, p in named if p.ndim < 2]
+    vectors = [p for _, p in named if p.ndim == 1]
+    scalars = [p for _, p in named if p.ndim == 0]
     adam = torch.optim.AdamW(
-        [{"params": outer, "weight_decay": recipe.decay}, {"params": vectors, "weight_decay": 0.0}],
+        [
+            {"params": outer, "weight_decay": recipe.decay},
+            {"params": vectors, "weight_decay": 0.0},
+            {"params": scalars, "weight_decay": 0.0, "faster": _SCALARS},
+        ],
         lr=recipe.rate,
         betas=(0.9, 0.98),
     )
-    return [Muon(inner, recipe.rate, recipe.decay), adam]
+    return [Muon(layers, recipe.rate, recipe.decay, inner), adam]
 
 
 def _sum(parts: Any) -> list[Tensor]:

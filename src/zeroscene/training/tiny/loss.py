@@ -26,9 +26,9 @@ class Judge(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.tensor(-2.0))
+        self.bias = nn.Parameter(torch.tensor(0.0))
         self.grid_log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
-        self.grid_bias = nn.Parameter(torch.tensor(-2.0))
+        self.grid_bias = nn.Parameter(torch.tensor(0.0))
 
     def whole(self, log_scale: Tensor, pictures_BD: Tensor, texts_LD: Tensor) -> Tensor:
         """Return the logits of pictures and texts, (B, L)."""

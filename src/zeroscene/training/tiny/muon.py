@@ -16,10 +16,18 @@ _LIKE_ADAMW = 0.2
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon with Nesterov momentum and decoupled weight decay, for parameters of two dimensions."""
+    """Muon with Nesterov momentum and decoupled weight decay, for parameters of two dimensions.
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float):
+    Args:
+        parameters: matrices.
+        lr: learning rate.
+        weight_decay: share that a matrix loses in a step, per unit of the learning rate.
+        inner: type of the numbers in the Newton-Schulz steps; bfloat16 is precise enough.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float, inner: torch.dtype):
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
+        self._inner = inner
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
@@ -30,7 +38,7 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(parameter)
                 momentum = state["momentum"].lerp_(parameter.grad, 1 - _MOMENTUM)
-                update = orthogonal(parameter.grad.lerp(momentum, _MOMENTUM))
+                update = orthogonal(parameter.grad.lerp(momentum, _MOMENTUM).to(self._inner)).to(parameter.dtype)
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.add_(update, alpha=-group["lr"] * _LIKE_ADAMW * max(parameter.shape) ** 0.5)
 
