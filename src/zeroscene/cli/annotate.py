@@ -40,7 +40,7 @@ the classes, are the class's attributes (RSMM-Attributes of DSVA).
 
 With --embeddings, classes are annotated from their pictures: those of the
 split's seen classes, held-out pictures excepted. A class without pictures is
-annotated from its description. --exemplars allows the pictures of an unseen
+annotated from its description. --exemplar allows the pictures of an unseen
 class; the table, and every result made from it, then says so. Without
 --embeddings all classes are annotated from their descriptions.
 

@@ -9,7 +9,20 @@ import typer
 from typer.core import TyperGroup
 
 from zeroscene import __version__
-from zeroscene.cli import benchmark, classes, demo, doctor, embed, fit, predict, pretrain, report, split, synthetic
+from zeroscene.cli import (
+    annotate,
+    benchmark,
+    classes,
+    demo,
+    doctor,
+    embed,
+    fit,
+    predict,
+    pretrain,
+    report,
+    split,
+    synthetic,
+)
 from zeroscene.errors import ZeroSceneError
 
 HELP = """
@@ -72,7 +85,7 @@ def _options(
     pass
 
 
-for module in (embed, fit, predict, benchmark, report, doctor, demo):
+for module in (embed, annotate, fit, predict, benchmark, report, doctor, demo):
     app.command(module.NAME, help=module.HELP, rich_help_panel=module.PANEL)(module.command)
 app.add_typer(classes.app, name="classes", rich_help_panel="Prepare")
 app.add_typer(split.app, name="split", rich_help_panel="Prepare")

@@ -49,7 +49,9 @@ class SceneFolder:
         return {name: of_class[name] for name in self.classes}
 
     @classmethod
-    def open(cls, root: Path, classes: Sequence[str] | None = None, aliases: Mapping[str, str] | None = None) -> Self:
+    def open(
+        cls, root: str | Path, classes: Sequence[str] | None = None, aliases: Mapping[str, str] | None = None
+    ) -> Self:
         """Return the pictures of a folder with one folder per class.
 
         Without `classes`, every folder in `root` is a class, named as it is spelled; when `root` holds one folder and
@@ -82,7 +84,7 @@ class SceneFolder:
 
     @classmethod
     def open_wanted(
-        cls, root: Path, classes: Sequence[str], aliases: Mapping[str, str]
+        cls, root: str | Path, classes: Sequence[str], aliases: Mapping[str, str]
     ) -> tuple[Self, tuple[str, ...]]:
         """Return what there is of the wanted classes as `open` does, and the classes that have no folder.
 
@@ -98,7 +100,7 @@ class SceneFolder:
         return cls._of(root, folders, classes, skipped), tuple(name for name in classes if name not in present)
 
     @classmethod
-    def open_flat(cls, root: Path) -> Self:
+    def open_flat(cls, root: str | Path) -> Self:
         """Return all pictures in a folder, at any depth, without labels.
 
         Raises:
@@ -135,7 +137,8 @@ class SceneFolder:
         )
 
 
-def _checked(root: Path) -> Path:
+def _checked(given: str | Path) -> Path:
+    root = Path(given)
     if root.is_dir():
         return root
     if root.exists():
