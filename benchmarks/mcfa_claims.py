@@ -4,7 +4,7 @@
 
 The folder is what benchmarks/ucmerced.py prepared. Options are the paper's and fixed, so nothing is chosen. Noise is
 in the training pictures only: a share of the labels is moved to another seen class, or a share of the pictures is
-replaced by drawings that this package makes, embedded by the same encoder under the label of the picture they replace.
+replaced by pictures of the synthetic world, embedded by the same encoder under the label of the picture they replace.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ucmerced import RESULTS, SPLITS
-from zeroscene.cli.drawings import DRAWN_CLASSES, draw_folder
+from tables import RESULTS
+from ucmerced import SPLITS
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.extract import extract
 from zeroscene.embeddings.store import EmbeddingStore
@@ -29,12 +29,13 @@ from zeroscene.methods.contract import TrainingSet
 from zeroscene.methods.registry import create_method
 from zeroscene.scenes.folder import SceneFolder
 from zeroscene.scenes.split_files import read_splits
+from zeroscene.scenes.synthetic.world import write_folder
 from zeroscene.semantics.table import ClassTable
 
 TERMS = ("reconstruction", "kl", "cross_reconstruction", "alignment", "v2v", "v2s", "s2v")
 SHARES = (0.0, 0.1, 0.2, 0.4)
 NOISY = ("mcfa", "cada-vae", "eszsl")
-DRAWINGS = 40  # a class; 640 in all, as many as the largest share replaces
+DRAWINGS = 16  # of each of 40 classes; 640 in all, as many as the largest share replaces
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
 
-    draw_folder(given.folder / "drawings", DRAWN_CLASSES, 0, DRAWINGS)
+    write_folder(given.folder / "drawings", count=DRAWINGS)
     encoder = load_image_encoder(given.image_encoder)
     extract(SceneFolder.open(given.folder / "drawings"), encoder, given.folder / "drawings-store")
 

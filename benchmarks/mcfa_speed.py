@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ucmerced import RESULTS, SPLITS
+from tables import RESULTS
+from ucmerced import SPLITS
 from zeroscene.embeddings.store import EmbeddingStore
 from zeroscene.evaluation.compare import paired_bootstrap
 from zeroscene.evaluation.measure import zero_shot

@@ -11,16 +11,14 @@ The tables of the README and of docs/results are written at the end.
 import argparse
 from pathlib import Path
 
+from tables import record
 from zeroscene.embeddings.extract import extract
 from zeroscene.encoders.huggingface import load_image_encoder
 from zeroscene.encoders.rotations import RotationAveraged
 from zeroscene.encoders.text import load_text_encoder
 from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
-from zeroscene.evaluation.report import write_report
-from zeroscene.evaluation.results import BenchmarkResult, Statistic
 from zeroscene.evaluation.runner import run_benchmark
-from zeroscene.files import write_text
-from zeroscene.methods.registry import method_class, method_names
+from zeroscene.methods.registry import method_names
 from zeroscene.scenes.catalog import benchmark
 from zeroscene.scenes.split_files import read_splits
 from zeroscene.semantics.knowledge import knowledge_table
@@ -28,7 +26,6 @@ from zeroscene.semantics.text import text_table
 
 HERE = Path(__file__).parent
 SPLITS = HERE / "ucmerced_splits_16_5.json"
-RESULTS = HERE.parent / "docs" / "results"
 TITLES = {"knowledge": "knowledge attributes", "descriptions": "MiniLM descriptions"}
 
 
@@ -45,29 +42,6 @@ def prepare(pictures: Path, image_encoder: Path, text_encoder: Path, out: Path) 
     knowledge_table(scenes.classes).write(tables["knowledge"])
     text_table(scenes.classes, load_text_encoder(text_encoder), texts="descriptions").write(tables["descriptions"])
     return tables
-
-
-def percent(value: Statistic) -> str:
-    return f"{100 * value.mean:.1f} ± {100 * value.deviation:.1f}"
-
-
-def markdown(result: BenchmarkResult) -> str:
-    """Return the summary as a Markdown table, best mean of each column and table in bold."""
-    lines = [
-        "| class vectors | method | ZSL T1 | S | U | H | AUSUC | H uncalibrated |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    figures = ("t1", "S", "U", "H", "AUSUC", "uncalibrated_H")
-    for table in dict.fromkeys(row.table for row in result.summary):
-        rows = [row for row in result.summary if row.table == table]
-        best = {name: max(getattr(row, name).mean for row in rows) for name in figures}
-        for row in rows:
-            cells = []
-            for name in figures:
-                value = getattr(row, name)
-                cells.append(f"**{percent(value)}**" if value.mean == best[name] else percent(value))
-            lines.append(f"| {TITLES[table]} | {method_class(row.method).title} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -94,11 +68,7 @@ def main() -> None:
         )
         folder = given.out / f"benchmark-{store}"
         result = run_benchmark(plan, folder, jobs=given.jobs)
-        write_report([result], folder / "report.html", [given.pictures])
-        write_text(RESULTS / f"{name}.md", markdown(result))
-        write_text(RESULTS / f"{name}.csv", (folder / "summary.csv").read_text())
-        write_text(RESULTS / f"{name}_cells.csv", (folder / "results.csv").read_text())
-        print(markdown(result))
+        record(result, folder, name, TITLES, [given.pictures])
 
 
 if __name__ == "__main__":
