@@ -116,8 +116,8 @@ def test_average_precision_counts_true_ones_among_those_ranked_as_high():
 
 
 def test_facts_are_found_by_cosine_and_those_true_of_nothing_left_out():
-    scores = score_facts(np.eye(3, dtype=np.float32), ("a", "b", "c"), np.eye(3, dtype=bool)[:, [0, 1, 1]] * [1, 1, 0] > 0,
-                         np.eye(3, dtype=np.float32))  # fmt: skip
+    pictures, truth = np.eye(3, dtype=np.float32), np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]], bool)
+    scores = score_facts(pictures, ("a", "b", "c"), truth, pictures)
     assert scores.facts == ("a", "b")
     assert scores.mean == 1.0
     assert scores.chance == pytest.approx(1 / 3)

@@ -10,7 +10,7 @@ from zeroscene.training.tiny.pretrain import pretrain
 from zeroscene.training.tiny.texts import Speech
 
 SHAPE = Shape(picture=32, patch=8, width=64, depth=1, text_width=64, text_depth=1, space=16)
-RECIPE = Recipe(steps=8, batch=40, rate=1e-3, shape=SHAPE, speech=Speech(longest=4, phrases=24))
+RECIPE = Recipe(steps=8, batch=40, rate=1e-3, shape=SHAPE, speech=Speech(captions=8, lists=8, longest=4, pairs=8))
 LESSONS = 48
 
 

@@ -59,7 +59,7 @@ class Recipe:
     seed: int = 0
     steps: int = 4000
     batch: int = 128
-    rate: float = 1e-3
+    rate: float = 2e-3
     decay: float = 0.05
     fall: float = 0.4
     grid: float = 0.5

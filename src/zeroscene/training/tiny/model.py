@@ -37,8 +37,8 @@ class Shape:
         longest: tokens that a text can have, both end marks included.
     """
 
-    picture: int = 96
-    patch: int = 8
+    picture: int = 80
+    patch: int = 10
     width: int = 192
     depth: int = 4
     text_width: int = 128

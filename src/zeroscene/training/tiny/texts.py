@@ -37,19 +37,19 @@ class Texts:
 
 @dataclass(frozen=True)
 class Speech:
-    """How much is said in a step.
+    """How much is said in a step; every attribute is said once besides, however rare it is in pictures.
 
     Attributes:
-        captions: a picture.
-        lists: lists of facts a picture, as a class is described by its attributes.
+        captions: of so many of the pictures.
+        lists: lists of facts of so many of the pictures, as a class is described by its attributes.
         longest: most facts in a list.
-        phrases: texts a step that say one fact; every fact is as likely, however rare it is in pictures.
+        pairs: things in a layout, said alone; those that some picture of the step shows come first.
     """
 
-    captions: int = 1
-    lists: int = 1
+    captions: int = 64
+    lists: int = 64
     longest: int = 16
-    phrases: int = 160
+    pairs: int = 64
 
 
 def draw_texts(facts_BF: Flags, speech: Speech, seed: str) -> Texts:
@@ -64,22 +64,29 @@ def draw_texts(facts_BF: Flags, speech: Speech, seed: str) -> Texts:
 
     chance = random.Random(seed)
     of_picture = [frozenset(FACTS[i] for i in np.flatnonzero(row)) for row in facts_BF]
-    said: list[tuple[str, frozenset[str]]] = []
-    for own in of_picture:
-        for _ in range(speech.captions):
-            one = caption(own, chance)
-            said.append((one.text, one.claims))
-    for own in of_picture:
-        for _ in range(speech.lists):
-            some = chance.sample(sorted(own), chance.randint(min(2, len(own)), min(speech.longest, len(own))))
-            said.append((", ".join(chance.choice(phrases(fact)) for fact in some), frozenset(some)))
-    single = chance.sample(FACTS, min(speech.phrases, len(FACTS)))
+    told = [caption(own, chance) for own in chance.sample(of_picture, min(speech.captions, len(of_picture)))]
+    said = [(one.text, one.claims) for one in told]
+    for own in chance.sample(of_picture, min(speech.lists, len(of_picture))):
+        some = chance.sample(sorted(own), chance.randint(min(2, len(own)), min(speech.longest, len(own))))
+        said.append((", ".join(chance.choice(phrases(fact)) for fact in some), frozenset(some)))
+    single = _single(frozenset().union(*of_picture), speech.pairs, chance)
     said += [(chance.choice(phrases(fact)), frozenset([fact])) for fact in single]
     column = {fact: i for i, fact in enumerate(FACTS)}
     claims = np.zeros((len(said), len(FACTS)), bool)
     for row, (_, facts) in enumerate(said):
         claims[row, [column[fact] for fact in facts]] = True
     return Texts(tuple(text for text, _ in said), claims, len(single))
+
+
+def _single(present: frozenset[str], pairs: int, chance: random.Random) -> list[str]:
+    """Return the facts that are said alone: all attributes, and some things in layouts, those in sight first."""
+    from zeroscene.scenes.synthetic.captions import FACTS
+    from zeroscene.scenes.synthetic.vocabulary import INDEX
+
+    layouts = [fact for fact in FACTS if fact not in INDEX]
+    chance.shuffle(layouts)
+    layouts.sort(key=lambda fact: fact not in present)
+    return [*INDEX, *layouts[:pairs]]
 
 
 def orient(pixels: npt.NDArray[np.uint8], rows: Sequence[int], seed: Sequence[int]) -> npt.NDArray[np.uint8]:
