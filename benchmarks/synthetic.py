@@ -18,6 +18,7 @@ import argparse
 from pathlib import Path
 
 from tables import RESULTS, record
+from zeroscene.cli.annotate import read_vocabulary
 from zeroscene.embeddings.extract import extract
 from zeroscene.encoders.huggingface import load_image_encoder
 from zeroscene.encoders.text import load_text_encoder
@@ -29,11 +30,9 @@ from zeroscene.methods.registry import method_names
 from zeroscene.provenance import environment
 from zeroscene.scenes.folder import SceneFolder
 from zeroscene.scenes.splits import random_splits
-from zeroscene.scenes.synthetic.vocabulary import ATTRIBUTES
 from zeroscene.scenes.synthetic.world import CLASSES, write_folder
 from zeroscene.semantics.knowledge import knowledge_table
 from zeroscene.semantics.text import attribute_texts, text_table
-from zeroscene.semantics.vocabulary import Vocabulary
 
 TITLES = {
     "knowledge": "knowledge attributes",
@@ -52,13 +51,8 @@ def tables(encoder: str, out: Path) -> dict[str, Path]:
         "true": out / "true.csv",
     }
     known = knowledge_table(CLASSES)
-    words = Vocabulary(
-        tuple(attribute.name for attribute in ATTRIBUTES),
-        tuple(attribute.group for attribute in ATTRIBUTES),
-        tuple(attribute.phrases for attribute in ATTRIBUTES),
-    )
     known.write(files["knowledge"])
-    texts = attribute_texts(known, words, LEAST)
+    texts = attribute_texts(known, read_vocabulary("synthetic"), LEAST)
     text_table(CLASSES, load_text_encoder(encoder), texts=texts).write(files["descriptions"])
     true_table(CLASSES, TRUE_SEED, TRUE_COUNT).write(files["true"])
     return files
