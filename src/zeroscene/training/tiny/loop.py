@@ -11,7 +11,7 @@ asked for more epochs, a finished run continues from there.
 import json
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from zeroscene.training.tiny.loss import Judge, contrast, pair_weights
 from zeroscene.training.tiny.model import Shape, build_model, look, pad, read
 from zeroscene.training.tiny.muon import Muon
 from zeroscene.training.tiny.pool import Pool
-from zeroscene.training.tiny.texts import Speech, Texts, draw_texts, orient
+from zeroscene.training.tiny.texts import Speech, draw_texts, orient
 
 _PICTURES, _TEXTS = 32, 128
 """Pictures and texts in a piece."""
@@ -36,6 +36,7 @@ _PICTURES, _TEXTS = 32, 128
 _KEEP = 100
 _WARM = 200
 _CLIP = 1.0
+_LARGEST_LOG_SCALE = 4.6
 _SCALARS = 10.0
 """Scales and biases have far to go and few steps to go it in."""
 
@@ -110,6 +111,22 @@ class State:
     curve: list[Point] = field(default_factory=list)
 
 
+class _Batch(NamedTuple):
+    """What a step looks at and reads.
+
+    Attributes:
+        pictures: (B, 3, side, side) uint8.
+        ids: tokens of L texts.
+        truth: (B, L) bool, whether each text is true of each picture.
+        phrases: number of texts at the end that say one fact.
+    """
+
+    pictures: Tensor
+    ids: list[list[int]]
+    truth: Tensor
+    phrases: int
+
+
 class Run:
     """An encoder in training.
 
@@ -130,11 +147,12 @@ class Run:
         self.names = [name for name, _ in named]
         self.parameters = [parameter for _, parameter in named]
         self._bf16 = arithmetic("auto") == "bf16"
-        self.optimisers = _optimisers(named, recipe, torch.bfloat16 if self._bf16 else torch.float32)
         self.state = State()
         self._same = json_digest([recipe.trunk, len(pool), _digest(pool)])
         threads = 1 if self.device.type == "cuda" else jobs
         self._threads = ThreadPoolExecutor(threads, "train", torch.set_num_threads, (1,))
+        self._ahead: tuple[int, Future[_Batch]] | None = None
+        self.optimisers = _optimisers(named, recipe, torch.bfloat16 if self._bf16 else torch.float32, self._threads)
         self._pieces = _PICTURES if self.device.type == "cpu" else recipe.batch
 
     def train(self, tell: Callable[[Sequence[Point]], None] = lambda _curve: None) -> None:
@@ -186,11 +204,7 @@ class Run:
 
     def _step(self, step: int) -> tuple[float, float]:
         recipe = self.recipe
-        rows = self._rows(step)
-        texts = draw_texts(self.pool.facts[rows], recipe.speech, f"{recipe.seed}/{step}")
-        truth_BL = torch.from_numpy(texts.truth(self.pool.facts[rows])).to(self.device)
-        pictures = torch.from_numpy(orient(self.pool.pixels, rows.tolist(), [recipe.seed, step]))
-        gradients, losses = self._gradients(pictures, texts, truth_BL)
+        gradients, losses = self._gradients(self._lesson_of(step), step)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         nn.utils.clip_grad_norm_(self.parameters, _CLIP)
@@ -199,8 +213,23 @@ class Run:
                 group["lr"] = recipe.rate_at(step) * group.get("faster", 1.0)
             optimiser.step()
         with torch.no_grad():
-            self.model.logit_scale.clamp_(max=4.6)
+            self.model.logit_scale.clamp_(max=_LARGEST_LOG_SCALE)
         return losses
+
+    def _lesson_of(self, step: int) -> "_Batch":
+        number, ahead = self._ahead or (-1, None)
+        return ahead.result() if ahead is not None and number == step else self._prepare(step)
+
+    def _prepare(self, step: int) -> "_Batch":
+        recipe, rows = self.recipe, self._rows(step)
+        facts_BF = self.pool.facts[rows]
+        texts = draw_texts(facts_BF, recipe.speech, f"{recipe.seed}/{step}")
+        return _Batch(
+            torch.from_numpy(orient(self.pool.pixels, rows.tolist(), [recipe.seed, step])),
+            self.tokenizer(list(texts.texts))["input_ids"],
+            torch.from_numpy(texts.truth(facts_BF)),
+            texts.phrases,
+        )
 
     def _rows(self, step: int) -> Any:
         """Return the pictures of a step: each once in an order that is new in every epoch."""
@@ -213,36 +242,38 @@ class Run:
             rows[here] = order[places[here] % count]
         return rows
 
-    def _gradients(self, pictures: Tensor, texts: Texts, truth_BL: Tensor) -> tuple[list[Tensor], tuple[float, float]]:
-        """Return the gradient of every parameter and both losses.
+    def _gradients(self, batch: "_Batch", step: int) -> tuple[list[Tensor], tuple[float, float]]:
+        """Return the gradient of every parameter and both losses; the next step is prepared meanwhile.
 
         The texts are read once; each piece of pictures gives its gradient by them, and their sum goes back through
         the text tower.
         """
-        ids = self.tokenizer(list(texts.texts))["input_ids"]
+        ids, truth_BL, phrases = batch.ids, batch.truth.to(self.device), batch.phrases
         order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
         groups = [order[first : first + _TEXTS] for first in range(0, len(order), _TEXTS)]
         vectors = list(self._threads.map(lambda group: self._read(pad([ids[i] for i in group])), groups))
         places = torch.tensor([i for group in groups for i in group]).argsort().to(self.device)
         leaf_LD = torch.cat([v.detach() for v in vectors])[places].requires_grad_()
         weights_BL = pair_weights(truth_BL)
-        single_BP = pair_weights(truth_BL[:, -texts.phrases :])
+        single_BP = pair_weights(truth_BL[:, -phrases:])
 
         def piece(rows: slice) -> tuple[list[Tensor], float, float]:
             with self._autocast():
-                pooled_BD, tokens_BTD = look(self.model, pictures[rows].to(self.device))
+                pooled_BD, tokens_BTD = look(self.model, batch.pictures[rows].to(self.device))
             logits_BL = self.judge.whole(self.model.logit_scale, pooled_BD, leaf_LD)
             whole = contrast(logits_BL, truth_BL[rows], weights_BL[rows])
-            logits_BP = self.judge.grid(tokens_BTD, leaf_LD[-texts.phrases :])
-            grid = contrast(logits_BP, truth_BL[rows, -texts.phrases :], single_BP[rows])
+            logits_BP = self.judge.grid(tokens_BTD, leaf_LD[-phrases:])
+            grid = contrast(logits_BP, truth_BL[rows, -phrases:], single_BP[rows])
             return self._derive(whole + self.recipe.grid * grid, [*self.parameters, leaf_LD]), whole.item(), grid.item()
 
         def back(part: tuple[Tensor, Tensor]) -> list[Tensor]:
             vectors_LD, gradient_LD = part
             return self._derive(vectors_LD, self.parameters, gradient_LD)
 
-        slices = [slice(first, first + self._pieces) for first in range(0, len(pictures), self._pieces)]
-        done = list(self._threads.map(piece, slices))
+        slices = [slice(first, first + self._pieces) for first in range(0, len(batch.pictures), self._pieces)]
+        pieces = self._threads.map(piece, slices)
+        self._ahead = step + 1, self._threads.submit(self._prepare, step + 1)
+        done = list(pieces)
         *total, leaf_gradient_LD = _sum(gradients for gradients, _, _ in done)
         by_group = torch.split(leaf_gradient_LD[places.argsort()], [len(group) for group in groups])
         of_texts = self._threads.map(back, zip(vectors, by_group, strict=True))
@@ -288,7 +319,7 @@ class Run:
 
 
 def _optimisers(
-    named: Sequence[tuple[str, nn.Parameter]], recipe: Recipe, inner: torch.dtype
+    named: Sequence[tuple[str, nn.Parameter]], recipe: Recipe, inner: torch.dtype, threads: Executor
 ) -> list[torch.optim.Optimizer]:
     """Return Muon for the matrices of the layers, AdamW for all else."""
     layers = [p for name, p in named if ".layers." in name and p.ndim == 2]
@@ -304,7 +335,7 @@ def _optimisers(
         lr=recipe.rate,
         betas=(0.9, 0.98),
     )
-    return [Muon(layers, recipe.rate, recipe.decay, inner), adam]
+    return [Muon(layers, recipe.rate, recipe.decay, inner, threads), adam]
 
 
 def _sum(parts: Any) -> list[Tensor]:

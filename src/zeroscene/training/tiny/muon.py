@@ -5,6 +5,7 @@ scaled to the size that AdamW's updates have (Liu et al., 2025), so that one lea
 """
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from typing import Any
 
 import torch
@@ -23,24 +24,31 @@ class Muon(torch.optim.Optimizer):
         lr: learning rate.
         weight_decay: share that a matrix loses in a step, per unit of the learning rate.
         inner: type of the numbers in the Newton-Schulz steps; bfloat16 is precise enough.
+        threads: share out the matrices.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float, inner: torch.dtype):
+    def __init__(
+        self, parameters: Iterable[Tensor], lr: float, weight_decay: float, inner: torch.dtype, threads: Executor
+    ):
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
-        self._inner = inner
+        self._inner, self._threads = inner, threads
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
         """Take one step along the gradients that the parameters hold."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                momentum = state["momentum"].lerp_(parameter.grad, 1 - _MOMENTUM)
-                update = orthogonal(parameter.grad.lerp(momentum, _MOMENTUM).to(self._inner)).to(parameter.dtype)
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update, alpha=-group["lr"] * _LIKE_ADAMW * max(parameter.shape) ** 0.5)
+            rate, decay = group["lr"], group["weight_decay"]
+            list(self._threads.map(lambda p, r=rate, d=decay: self._update(p, p.grad, r, d), group["params"]))
+
+    @torch.no_grad()
+    def _update(self, matrix: Tensor, gradient: Tensor, rate: float, decay: float) -> None:
+        state = self.state[matrix]
+        if not state:
+            state["momentum"] = torch.zeros_like(matrix)
+        momentum = state["momentum"].lerp_(gradient, 1 - _MOMENTUM)
+        update = orthogonal(gradient.lerp(momentum, _MOMENTUM).to(self._inner)).to(matrix.dtype)
+        matrix.mul_(1 - rate * decay)
+        matrix.add_(update, alpha=-rate * _LIKE_ADAMW * max(matrix.shape) ** 0.5)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
