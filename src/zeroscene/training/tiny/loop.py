@@ -10,8 +10,9 @@ asked for more epochs, a finished run continues from there.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -163,7 +164,10 @@ class Run:
         """
         recipe, state = self.recipe, self.state
         begun, recent = time.monotonic() - state.seconds, []
-        with progress("training", recipe.steps * recipe.batch, done=state.step * recipe.batch) as advance:
+        with (
+            _one_thread(),
+            progress("training", recipe.steps * recipe.batch, done=state.step * recipe.batch) as advance,
+        ):
             while state.step < recipe.steps:
                 recent.append(self._step(state.step))
                 state.step += 1
@@ -316,6 +320,17 @@ class Run:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         curve = [Point(*point) for point in note["curve"]]
         self.state = State(note["step"], note["seconds"], curve)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch from sharing out single operations: on a busy machine its threads wait for each other all the time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _optimisers(
