@@ -34,8 +34,8 @@ goes on too when it is asked for more epochs.
 def tiny(
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.", rich_help_panel=OUTPUT)],
-    pictures: Annotated[int, typer.Option("--pictures", help="How many are drawn.")] = 60_000,
-    epochs: Annotated[int, typer.Option("--epochs", help="How often each is looked at.")] = 8,
+    pictures: Annotated[int, typer.Option("--pictures", help="How many are drawn.")] = 48_000,
+    epochs: Annotated[int, typer.Option("--epochs", help="How often each is looked at.")] = 12,
     seed: Annotated[int, typer.Option("--seed", help="Of pictures, captions and weights.")] = 0,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Cores; the weights do not depend on it.")] = 1,
     as_json: Json = False,

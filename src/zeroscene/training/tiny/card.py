@@ -35,6 +35,7 @@ class Making:
         lessons: pictures in the pool.
         grammar: digest of what the grammar draws and says.
         seconds: of training, without drawing the lessons.
+        jobs: cores it had.
         curve: losses on the way.
         scores: on fresh lessons.
         untrained: the same with random weights.
@@ -46,6 +47,7 @@ class Making:
     lessons: int
     grammar: str
     seconds: float
+    jobs: int
     curve: Sequence[Point]
     scores: FactScores
     untrained: FactScores
@@ -76,6 +78,7 @@ def write_card(folder: Path, making: Making) -> None:
         "withheld": list(WITHHELD),
         "loss": [point._asdict() for point in making.curve],
         "seconds": round(making.seconds),
+        "jobs": making.jobs,
         "scores": {
             "fresh_lessons": making.fresh,
             "attributes": len(making.scores.facts),
@@ -127,8 +130,8 @@ It knows drawings, not photographs. Use it for tests, tutorials and diagnosis, n
 ```
 
 {card["data"]["lessons"]:,} lessons drawn from the grammar, {card["data"]["pictures_seen"]:,} looks at them in
-{recipe["steps"]:,} steps, {card["seconds"] / 60:.0f} minutes without the drawing. Seed {recipe["seed"]}. License
-Apache-2.0, as the package. Nothing of it comes from anywhere but that command.
+{recipe["steps"]:,} steps of {recipe["batch"]}, {card["seconds"] / 60:.0f} minutes on {card["jobs"]} cores without the
+drawing. Seed {recipe["seed"]}. License Apache-2.0, as the package. Nothing of it comes from anywhere but that command.
 
 ## Withheld from it
 

@@ -61,6 +61,7 @@ def pretrain(out: Path, recipe: Recipe, lessons: int, fresh: int, jobs: int, com
         lessons=lessons,
         grammar=grammar_digest(),
         seconds=run.state.seconds,
+        jobs=jobs,
         curve=tuple(run.state.curve),
         scores=score_folder(encoder, unseen),
         untrained=score_folder(untrained, unseen),
