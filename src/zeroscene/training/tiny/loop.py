@@ -291,7 +291,9 @@ class Run:
         return list(torch.autograd.grad(value, inputs, gradient, allow_unused=True, materialize_grads=True))
 
     def _autocast(self) -> Any:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
+        # All threads share the cache of rounded weights and clear it for each other: whether two uses of a matrix add
+        # their gradients before or after rounding would be left to chance.
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16, cache_enabled=False)
 
     def _keep(self, name: str) -> None:
         from safetensors.torch import save_file
