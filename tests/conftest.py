@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import small_world
+
 SHARED = Path(os.environ.get("ZEROSCENE_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
@@ -14,3 +16,9 @@ def shared() -> Path:
     if not (SHARED / "real").is_dir():
         pytest.skip(f"no real data at {SHARED}; set ZEROSCENE_SHARED to run this test")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the small world as `small_world.prepare` makes it; not to be written to."""
+    return small_world.prepare(tmp_path_factory.mktemp("small-world"))

@@ -9,9 +9,12 @@ from PIL import Image
 
 from zeroscene.scenes.synthetic import world
 
-SEEN = ("beach", "dense residential", "desert", "freeway", "lake", "parking lot", "storage tank")
-UNSEEN = ("river", "sea", "tennis court")
+SEEN = ("beach", "dense_residential", "desert", "freeway", "lake", "parking_lot", "storage_tank")
+UNSEEN = ("river", "sea", "tennis_court")
 CLASSES = SEEN + UNSEEN
+NEW = ("harbor", "lake", "river", "solar_panel")
+
+ENCODER = "tiny"
 
 _FORMATS = {".tif": "TIFF", ".tiff": "TIFF", ".png": "PNG", ".bmp": "BMP", ".gif": "GIF"}
 
@@ -42,9 +45,32 @@ def lay_out(root: Path, *files: str) -> Path:
     return root
 
 
-def data_set(root: Path, classes: Sequence[str] = CLASSES, each: int = 6, height: int = 64, width: int = 64) -> Path:
+def data_set(root: Path, classes: Sequence[str], each: int, height: int = 64, width: int = 64) -> Path:
     """Write a data set: one folder a class, `beach/beach 00.png`."""
     for name in classes:
         for index in range(each):
             save(root / name / f"{name} {index:02d}.png", scene(name, index, height, width))
     return root
+
+
+def prepare(folder: Path) -> Path:
+    """Write a data set as `zeroscene synthetic` does, and what is made of it before a method is fitted.
+
+    pictures/ holds six pictures of each of ten classes, new-pictures/ two of each of four, store the vectors of the
+    former, classes.csv their attributes, splits.json two splits of seven seen and three unseen classes.
+    """
+    from zeroscene.cli.sources import Origin, open_image_encoder
+    from zeroscene.embeddings.extract import extract
+    from zeroscene.scenes.folder import SceneFolder
+    from zeroscene.scenes.split_files import write_splits
+    from zeroscene.scenes.splits import random_splits
+    from zeroscene.semantics.knowledge import knowledge_table
+
+    world.write_folder(folder / "pictures", CLASSES, count=6)
+    world.write_folder(folder / "new-pictures", NEW, first=100, count=2)
+    pictures = SceneFolder.open(folder / "pictures")
+    extract(pictures, open_image_encoder(ENCODER), folder / "store")
+    Origin.of(ENCODER, "auto", pictures.root).write(folder / "store")
+    knowledge_table(pictures.classes).write(folder / "classes.csv")
+    write_splits(folder / "splits.json", random_splits("pictures", pictures.classes, 3, 2))
+    return folder

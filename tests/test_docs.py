@@ -1,14 +1,11 @@
 """Every command and every Python block of README.md and docs/ runs, page by page, from top to bottom.
 
-A page starts in a folder with small drawn data:
+A page starts in the folder that `small_world.prepare` makes, and with
 
-    pictures/      ten classes, one folder each; scenes/ is the same
-    new-pictures/  eight pictures without classes
     UCMerced_LandUse/
                    a copy of UC Merced of which nearly everything is missing
     names.txt      three class names, one a line
-    store, classes.csv, splits.json, plan.yaml
-                   made from pictures/ with the encoder `handmade` and the knowledge base
+    plan.yaml      of a benchmark on the store, the table and the splits
 
 In a ```console block, lines that start with `$ zeroscene` are run (a backslash continues a line); other lines show
 output and are not compared. Blocks of Python share their names within a page. Hidden comments right before a block:
@@ -28,17 +25,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from zeroscene.cli import drawings
+from small_world import data_set
 from zeroscene.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if page.is_file()]
-CLASSES = (
-    "forest", "sea", "desert", "parking lot", "river", "storage tank", "beach", "meadow", "runway", "dense residential",
-)  # fmt: skip
 PLAN = """\
-name: Drawn scenes
-embeddings: {handmade: store}
+name: Small world
+embeddings: {tiny: store}
 tables: {knowledge: classes.csv}
 splits: [splits.json]
 methods: [kernel]
@@ -72,26 +66,18 @@ def blocks(text: str) -> list[Block]:
     return found
 
 
-@pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("docs")
-    drawings.draw_folder(folder / "pictures", CLASSES, 0, 6)
-    shutil.copytree(folder / "pictures", folder / "scenes")
-    drawings.draw_folder(folder / "UCMerced_LandUse" / "Images", ("forest", "beach"), 0, 2)
-    for number in range(8):
-        picture = drawings.draw(CLASSES[number], 100)
-        drawings.write(folder / "new-pictures" / f"scene{number}.png", picture)
-    (folder / "names.txt").write_text("forest\nsolar farm\nriver\n")
-    (folder / "plan.yaml").write_text(PLAN)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        run(["embed", "pictures", "--encoder", "handmade", "-o", "store"])
-        run(["classes", "knowledge", "--folder", "pictures", "-o", "classes.csv"])
-        run(["split", "random", "--folder", "pictures", "--unseen", "3", "--count", "2", "-o", "splits.json"])
-    return folder
+@pytest.fixture
+def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder in which a page starts, and be in it."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    data_set(tmp_path / "UCMerced_LandUse" / "Images", ("harbor", "beach"), each=2)
+    (tmp_path / "names.txt").write_text("forest\nsolar farm\nriver\n")
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def run(words: list[str], code: int = 0, where: str = "preparing") -> None:
+def run(words: list[str], code: int, where: str) -> None:
     done = CliRunner().invoke(app, words, prog_name="zeroscene")
     if done.exception and not isinstance(done.exception, SystemExit):
         raise AssertionError(f"{where}: zeroscene {shlex.join(words)}") from done.exception
@@ -99,11 +85,8 @@ def run(words: list[str], code: int = 0, where: str = "preparing") -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_block_of_the_page_runs(
-    page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("folder")
+def test_every_block_of_the_page_runs(page: Path) -> None:
     names: dict[str, object] = {"__name__": "docs"}
     for block in blocks(page.read_text(encoding="utf-8")):
         where = f"{page.name}, line {block.line}"

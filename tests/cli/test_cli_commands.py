@@ -1,4 +1,4 @@
-"""The way of the data through the commands, on drawn pictures: from embed to report."""
+"""The way of the data through the commands, on the small world: from embed to report."""
 
 import csv
 import json
@@ -9,16 +9,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from zeroscene.cli import drawings
+from small_world import CLASSES, ENCODER, SEEN, UNSEEN, data_set, save, scene
 from zeroscene.cli.main import app
+from zeroscene.cli.sources import open_image_encoder
 from zeroscene.embeddings.embeddings import Embeddings
-from zeroscene.encoders.handmade import HandmadeEncoder
 from zeroscene.methods.registry import load_method
+from zeroscene.scenes.split_files import read_splits
+from zeroscene.scenes.splits import random_splits
 from zeroscene.semantics.knowledge import knowledge_table
 from zeroscene.semantics.table import ClassTable
-
-SEEN = ("forest", "sea", "desert", "parking lot", "river", "storage tank")
-UNSEEN = ("beach", "meadow")
 
 runner = CliRunner()
 
@@ -37,15 +36,9 @@ def error(*words: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with drawn pictures, their store and the classes' table; not to be written to."""
-    folder = tmp_path_factory.mktemp("world")
-    drawings.draw_folder(folder / "pictures", SEEN + UNSEEN, 0, 6)
-    (folder / "pictures" / "forest" / "broken.jpg").write_bytes(b"")
-    run("embed", folder / "pictures", "--encoder", "handmade", "-o", folder / "store")
-    run("classes", "knowledge", "--folder", folder / "pictures", "-o", folder / "classes.csv")
-    run("split", "random", "--folder", folder / "pictures", "--unseen", 2, "--count", 2, "-o", folder / "splits.json")
-    return folder
+def world(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the small world for the models and results of this file."""
+    return shutil.copytree(prepared, tmp_path_factory.mktemp("commands") / "world")
 
 
 @pytest.fixture(scope="module")
@@ -71,18 +64,26 @@ def labels(file: Path) -> dict[str, str]:
 
 class TestEmbed:
     def test_says_how_many_and_lists_what_it_skipped(self, world: Path, tmp_path: Path) -> None:
-        told = json.loads(run("embed", world / "pictures", "--encoder", "handmade", "-o", tmp_path / "s", "--json"))
-        assert told["pictures"] == told["embedded_now"] == 48
-        assert told["skipped"] == [{"id": "forest/broken.jpg", "reason": "the file is empty (0 bytes)"}]
+        pictures = shutil.copytree(world / "pictures", tmp_path / "pictures")
+        (pictures / "lake" / "broken.jpg").write_bytes(b"")
+        told = json.loads(run("embed", pictures, "--encoder", ENCODER, "-o", tmp_path / "s", "--json"))
+        assert told["pictures"] == told["embedded_now"] == 60
+        assert told["skipped"] == [{"id": "lake/broken.jpg", "reason": "the file is empty (0 bytes)"}]
+
+    def test_the_store_is_that_of_the_library(self, world: Path, tmp_path: Path) -> None:
+        run("embed", world / "pictures", "--encoder", ENCODER, "-o", tmp_path / "s")
+        parts = {p.name: p.read_bytes() for p in (world / "store").glob("*.parquet")}
+        assert {p.name: p.read_bytes() for p in (tmp_path / "s").glob("*.parquet")} == parts
 
     def test_the_same_command_again_does_nothing(self, world: Path) -> None:
+        run("embed", world / "pictures", "--encoder", ENCODER, "-o", world / "store")
         before = {p.name: p.read_bytes() for p in (world / "store").iterdir()}
-        told = run("embed", world / "pictures", "--encoder", "handmade", "-o", world / "store")
+        told = run("embed", world / "pictures", "--encoder", ENCODER, "-o", world / "store")
         assert "nothing was left to do" in told
         assert {p.name: p.read_bytes() for p in (world / "store").iterdir()} == before
 
     def test_a_model_fitted_on_turned_pictures_turns_new_ones_too(self, world: Path, tmp_path: Path) -> None:
-        run("embed", world / "pictures", "--encoder", "handmade", "--rotations", "-o", tmp_path / "s")
+        run("embed", world / "pictures", "--encoder", ENCODER, "--rotations", "-o", tmp_path / "s")
         run("fit", "kernel", "-e", tmp_path / "s", "-c", world / "classes.csv", "--no-select", "-o", tmp_path / "m")
         words = ("--classes", ",".join(SEEN), "-o")
         run("predict", tmp_path / "m", tmp_path / "s", *words, tmp_path / "kept.csv")
@@ -91,11 +92,11 @@ class TestEmbed:
         assert "rotations" in error("predict", tmp_path / "m", world / "store", *words, tmp_path / "no.csv")
 
     def test_pictures_without_class_folders_get_no_labels(self, world: Path, tmp_path: Path) -> None:
-        told = run("embed", world / "pictures" / "sea", "--encoder", "handmade", "-o", tmp_path / "s")
+        told = run("embed", world / "pictures" / "sea", "--encoder", ENCODER, "-o", tmp_path / "s")
         assert "6 pictures, without labels" in told
 
     def test_an_unknown_choice_lists_the_known(self, world: Path, tmp_path: Path) -> None:
-        words = ("embed", world / "pictures", "--encoder", "handmade", "-o", tmp_path / "s", "--precision", "fp8")
+        words = ("embed", world / "pictures", "--encoder", ENCODER, "-o", tmp_path / "s", "--precision", "fp8")
         assert error(*words) == "error: --precision 'fp8' is not one of auto, fp32, bf16\n"
 
     def test_an_encoder_that_is_nowhere(self, world: Path, tmp_path: Path) -> None:
@@ -104,9 +105,9 @@ class TestEmbed:
 
 
 class TestClasses:
-    def test_knowledge_equals_the_library(self, world: Path) -> None:
-        made = ClassTable.read(world / "classes.csv")
-        assert made.fingerprint == knowledge_table(sorted(SEEN + UNSEEN)).fingerprint
+    def test_knowledge_equals_the_library(self, world: Path, tmp_path: Path) -> None:
+        run("classes", "knowledge", "--folder", world / "pictures", "-o", tmp_path / "t.csv")
+        assert ClassTable.read(tmp_path / "t.csv").fingerprint == knowledge_table(sorted(CLASSES)).fingerprint
 
     def test_names_from_a_file_and_words(self, tmp_path: Path) -> None:
         (tmp_path / "names.txt").write_text("# mine\nforest\n\n river \n")
@@ -118,28 +119,34 @@ class TestClasses:
 
     def test_show_names_the_strongest_attributes(self, world: Path) -> None:
         told = run("classes", "show", world / "classes.csv")
-        forest = next(line for line in told.splitlines() if line.startswith("forest"))
-        assert "tree" in forest
+        lake = next(line for line in told.splitlines() if line.startswith("lake"))
+        assert "water" in lake
 
     def test_check_names_the_class_without_a_row(self, world: Path, tmp_path: Path) -> None:
-        run("classes", "knowledge", "forest", "sea", "harbor", "-o", tmp_path / "t.csv")
+        run("classes", "knowledge", "lake", "sea", "harbor", "-o", tmp_path / "t.csv")
         told = json.loads(run("classes", "check", tmp_path / "t.csv", "--against", world / "store", "--json", code=1))
-        missing = {"beach", "desert", "meadow", "parking lot", "river", "storage tank"}
-        assert {p.split("'")[1] for p in told["problems"] if p.startswith("no row")} == missing
+        missing = {p.split("'")[1] for p in told["problems"] if p.startswith("no row")}
+        assert missing == set(CLASSES) - {"lake", "sea"}
         assert told["extra"] == ["harbor"]
 
     def test_check_finds_rows_that_are_alike_and_columns_that_tell_nothing(self, tmp_path: Path) -> None:
-        drawings.draw_folder(tmp_path / "p", ("sea", "forest"), 0, 1)
-        (tmp_path / "t.csv").write_text("class,wet,green\nsea,1,0.5\nforest,1,0.5\n")
+        data_set(tmp_path / "p", ("lake", "sea"), each=1)
+        (tmp_path / "t.csv").write_text("class,wet,blue\nlake,1,0.5\nsea,1,0.5\n")
         told = run("classes", "check", tmp_path / "t.csv", "--against", tmp_path / "p", code=1)
-        assert "'forest' and 'sea' have the same vector" in told
-        assert "the same for every class here, which tells nothing: wet, green" in told
+        assert "'lake' and 'sea' have the same vector" in told
+        assert "the same for every class here, which tells nothing: wet, blue" in told
 
 
 class TestSplit:
+    def test_random_equals_the_library(self, world: Path, tmp_path: Path) -> None:
+        words = ("--folder", world / "pictures", "--unseen", 3, "--count", 2)
+        run("split", "random", *words, "-o", tmp_path / "splits.json")
+        made, expected = read_splits(tmp_path / "splits.json"), random_splits("pictures", sorted(CLASSES), 3, 2)
+        assert made == list(expected)
+
     def test_show(self, world: Path) -> None:
         told = json.loads(run("split", "show", world / "splits.json", "--json"))
-        assert [len(split["unseen"]) for split in told] == [2, 2]
+        assert [len(split["unseen"]) for split in told] == [3, 3]
 
     def test_standard(self, tmp_path: Path) -> None:
         told = run("split", "standard", "ucmerced", "16/5", "--count", 3, "-o", tmp_path / "s.json")
@@ -178,13 +185,13 @@ class TestFit:
 
 class TestPredict:
     def test_labels_a_flat_folder_with_classes_that_were_never_seen(self, model: Path, tmp_path: Path) -> None:
-        drawn = {f"{i}.png": drawings.draw(name, 100 + i) for i, name in enumerate(("beach", "meadow", "sea") * 2)}
+        drawn = {f"{i}.png": scene(name, 100 + i) for i, name in enumerate((*UNSEEN, "lake") * 2)}
         for file, picture in drawn.items():
-            drawings.write(tmp_path / "new" / file, picture)
-        run("predict", model, tmp_path / "new", "--classes", "beach, meadow", "-o", tmp_path / "labels.csv")
-        encoder = HandmadeEncoder()
+            save(tmp_path / "new" / file, picture)
+        run("predict", model, tmp_path / "new", "--classes", ", ".join(UNSEEN), "-o", tmp_path / "labels.csv")
+        encoder = open_image_encoder(ENCODER)
         x = encoder.encode(torch.stack([encoder.prepare(picture) for picture in drawn.values()])).pooled_BD.numpy()
-        classes = knowledge_table(["beach", "meadow"])
+        classes = knowledge_table(UNSEEN)
         scores = load_method(model).scores(Embeddings(tuple(drawn), x, encoder.identity), classes)
         expected = {file: classes.classes[best] for file, best in zip(drawn, scores.best(), strict=True)}
         assert labels(tmp_path / "labels.csv") == expected
@@ -193,38 +200,38 @@ class TestPredict:
     def test_a_class_that_the_table_lacks_comes_from_the_knowledge_base(self, model: Path, world: Path) -> None:
         told = json.loads(run("predict", model, world / "store", "--classes", "Harbour,golf_course", "--json"))
         assert told["classes"] == ["Harbour", "golf_course"]
-        assert len(told["predictions"]) == 48
+        assert len(told["predictions"]) == 60
 
     def test_names_follow_the_edited_table(self, world: Path, tmp_path: Path) -> None:
         lines = (world / "classes.csv").read_text().splitlines()
-        forest = next(line for line in lines if line.startswith("forest,"))
-        (tmp_path / "mine.csv").write_text("\n".join([*lines, forest.replace("forest", "my park", 1)]) + "\n")
+        lake = next(line for line in lines if line.startswith("lake,"))
+        (tmp_path / "mine.csv").write_text("\n".join([*lines, lake.replace("lake", "my pond", 1)]) + "\n")
         run("fit", "eszsl", "-e", world / "store", "-c", tmp_path / "mine.csv", "-o", tmp_path / "m", "--no-select")
-        told = json.loads(run("predict", tmp_path / "m", world / "store", "--classes", "my park, sea", "--json"))
+        told = json.loads(run("predict", tmp_path / "m", world / "store", "--classes", "my pond, desert", "--json"))
         said = {one["id"]: one["class"] for one in told["predictions"]}
-        assert {said[i] for i in said if i.startswith("forest/")} == {"my park"}
+        assert {said[i] for i in said if i.startswith("lake/")} == {"my pond"}
 
     def test_gamma_only_where_seen_and_new_classes_meet(self, model: Path, world: Path) -> None:
         def asked(classes: str, *more: object) -> dict:
             return json.loads(run("predict", model, world / "store", "--classes", classes, "--json", *more))
 
         chosen = json.loads((model / "selection.json").read_text())["gamma"]
-        assert asked("beach, meadow")["gamma"] == asked("forest, sea")["gamma"] == 0
-        assert asked("beach, forest")["gamma"] == chosen
-        assert asked("beach, forest", "--gamma", 1e6)["predictions"][0]["class"] == "beach"
-        assert asked("beach, forest", "--gamma", -1e6)["predictions"][0]["class"] == "forest"
+        assert asked("river, sea")["gamma"] == asked("lake, desert")["gamma"] == 0
+        assert asked("river, lake")["gamma"] == chosen
+        assert asked("river, lake", "--gamma", 1e6)["predictions"][0]["class"] == "river"
+        assert asked("river, lake", "--gamma", -1e6)["predictions"][0]["class"] == "lake"
 
     def test_bad_pictures_are_listed_beside_the_labels(self, model: Path, tmp_path: Path) -> None:
-        drawings.write(tmp_path / "new" / "good.png", drawings.draw("beach", 50))
+        save(tmp_path / "new" / "good.png", scene("sea", 50))
         (tmp_path / "new" / "bad.jpg").write_text("not a picture")
-        run("predict", model, tmp_path / "new", "--classes", "beach,meadow", "-o", tmp_path / "labels.csv")
+        run("predict", model, tmp_path / "new", "--classes", "river,sea", "-o", tmp_path / "labels.csv")
         assert list(labels(tmp_path / "labels.csv")) == ["good.png"]
         assert (tmp_path / "labels.skipped.csv").read_text().splitlines()[1].startswith("bad.jpg,")
 
     def test_csv_on_stdout_without_a_file(self, model: Path, world: Path) -> None:
         told = run("predict", model, world / "store", "--classes", "beach")
         assert told.splitlines()[0] == "id,class,score,margin,runner_up"
-        assert len(told.splitlines()) == 49
+        assert len(told.splitlines()) == 61
 
     def test_an_encoder_that_moved_is_asked_for(self, model: Path, world: Path, tmp_path: Path) -> None:
         shutil.copytree(model, tmp_path / "m")
@@ -232,16 +239,16 @@ class TestPredict:
         (tmp_path / "m" / "origin.json").write_text(json.dumps({**origin, "encoder": str(tmp_path / "gone")}))
         words = ("predict", tmp_path / "m", world / "pictures", "--classes", "beach")
         assert f"was in {tmp_path / 'gone'} and is not there any more" in error(*words)
-        assert len(run(*words, "--encoder", "handmade").splitlines()) == 49
+        assert len(run(*words, "--encoder", ENCODER).splitlines()) == 61
         (tmp_path / "m" / "origin.json").unlink()
-        assert "does not say where its encoder 'handmade' is" in error(*words)
+        assert "does not say where its encoder 'tiny' is" in error(*words)
 
     def test_an_interrupted_embedding_is_kept_and_continued(self, model: Path, world: Path, tmp_path: Path) -> None:
         hidden = tmp_path / ".labels.csv.embeddings"
-        run("embed", world / "pictures" / "sea", "--encoder", "handmade", "-o", hidden)
+        run("embed", world / "pictures" / "sea", "--encoder", ENCODER, "-o", hidden)
         words = ("predict", model, world / "pictures", "--classes", "beach", "-o", tmp_path / "labels.csv")
         run(*words)
-        assert len(labels(tmp_path / "labels.csv")) == 48
+        assert len(labels(tmp_path / "labels.csv")) == 60
         assert not hidden.exists()
 
 
@@ -269,11 +276,16 @@ class TestBenchmark:
 
 class TestDoctor:
     def test_json_only(self) -> None:
-        told = json.loads(run("doctor", "--encoder", "handmade", "--json"))
+        told = json.loads(run("doctor", "--json"))
         assert told["problems"] == []
-        assert told["encoder"]["width"] == 128
+        assert told["encoder"]["identity"]["name"] == "tiny"
+        assert told["encoder"]["width"] == open_image_encoder(ENCODER).width
+
+    def test_an_encoder_that_cannot_be_loaded_is_a_problem(self, tmp_path: Path) -> None:
+        (tmp_path / "eye").mkdir()
+        assert "is not a model in the Hugging Face layout" in run("doctor", "--encoder", tmp_path / "eye", code=1)
 
     def test_a_data_set_that_lacks_things(self, world: Path) -> None:
         told = run("doctor", "--folder", world / "pictures", "--dataset", "ucmerced", code=1)
         assert "class 'airplane': missing" in told
-        assert "class 'forest': 7 of 100 pictures" in told
+        assert "class 'freeway': 6 of 100 pictures" in told

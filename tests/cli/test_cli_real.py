@@ -60,7 +60,7 @@ def test_pictures_are_embedded_by_the_noted_encoder_with_the_same_outcome(world:
 
 
 def test_another_encoder_is_refused(world: Path) -> None:
-    words = ("predict", world / "model", world / "pictures", "--classes", "beach, harbor", "--encoder", "handmade")
+    words = ("predict", world / "model", world / "pictures", "--classes", "beach, harbor", "--encoder", "tiny")
     assert "the model needs encoder 'eye'" in run(*words, code=2)
 
 

@@ -10,7 +10,19 @@ from typer.testing import CliRunner
 from zeroscene import __version__
 from zeroscene.cli.main import app
 
-COMMANDS = ("embed", "classes", "split", "fit", "predict", "benchmark", "report", "doctor", "demo", "synthetic")
+COMMANDS = (
+    "embed",
+    "classes",
+    "annotate",
+    "split",
+    "fit",
+    "predict",
+    "benchmark",
+    "report",
+    "doctor",
+    "demo",
+    "synthetic",
+)
 GROUPS = {
     "classes": ("knowledge", "text", "show", "check"),
     "split": ("random", "standard", "show"),

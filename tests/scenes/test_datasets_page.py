@@ -12,7 +12,12 @@ PAGE = (Path(__file__).parents[2] / "docs/datasets.md").read_text(encoding="utf-
 
 
 def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    for folder in ("scenes/Baseball Diamond/more", "scenes/harbor", "scenes/beach", "UCMerced_LandUse/Images/harbor"):
+    for folder in (
+        "pictures/Baseball Diamond/more",
+        "pictures/harbor",
+        "pictures/beach",
+        "UCMerced_LandUse/Images/harbor",
+    ):
         lay_out(tmp_path / folder, *(f"{i}.jpg" for i in range(5)))
     monkeypatch.chdir(tmp_path)
     space: dict[str, object] = {}

@@ -35,13 +35,13 @@ ClassFolder = Annotated[
 
 def manual(text: str, examples: Sequence[str], codes: dict[int, str] | None = None) -> str:
     """Return a command's help: its text, its examples, its exit codes."""
-    lines = "\n".join(f"  [cyan]$ {_escape(_wrapped(example))}[/cyan]" for example in examples)
+    lines = "\n".join(f"  [cyan]$ {_escape(wrapped(example))}[/cyan]" for example in examples)
     codes = {0: DONE, **(codes or {}), 2: MISUSE, 130: INTERRUPTED}
     exits = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in sorted(codes.items()))
     return f"{_escape(text.strip())}\n\n[bold]Examples[/bold]\n\n{lines}\n\n[bold]Exit codes[/bold]\n\n{exits}"
 
 
-def _wrapped(example: str, width: int = 72) -> str:
+def wrapped(example: str, width: int = 72) -> str:
     """Return a long command on several lines, as one would type it."""
     lines = [""]
     for part in example.split(" --"):

@@ -1,157 +1,240 @@
-"""`zeroscene demo`: the whole way once, on drawn pictures, without network or weights."""
+"""`zeroscene demo`: the whole way once, on drawn pictures with the encoder that ships; nothing is fetched.
 
+The demo is a list of commands. Each is shown and then run as it is shown, so that what it prints is what the user gets
+who types it.
+"""
+
+import csv
+import io
 import os
+import shlex
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroscene.cli.common import OUTPUT, Json, Output, manual, plural, table
+from zeroscene.cli.common import OUTPUT, Json, Output, manual, plural, table, wrapped
 
 if TYPE_CHECKING:
-    from zeroscene.evaluation.results import BenchmarkResult
+    from zeroscene.evaluation.results import BenchmarkResult, SummaryRow
+    from zeroscene.scenes.splits import Split
 
 NAME, PANEL = "demo", "Help"
-_EACH, _UNSEEN, _SPLITS, _NEW = 24, 4, 3, 3
 HELP = manual(
     """
 Go the whole way once, with nothing but this installation.
 
-Draws 16 kinds of scenes from above, embeds them with the encoder without
-weights, takes what the classes mean from the knowledge base, compares every
-method on classes without pictures, fits the best one, labels new pictures of
-unseen classes, and writes the report. Each step shows the command that does
-the same on your own data. Takes about a minute on two cores.
+Draws a benchmark of 40 classes, embeds it with the small encoder that ships,
+takes what the classes mean from the knowledge base and from the encoder,
+compares every method on classes without pictures, fits the best one, labels
+new pictures of unseen classes, and writes the report. Each step is a command
+that does the same on your own data; it is shown, and run as shown. Takes a
+minute or two on two cores; interrupted, the same command continues.
 
-The pictures are toys and the encoder sees only colours and textures: the
-figures show how things work, not how well.
+The world is drawn: the figures show how things work, not how well they work
+on photographs.
 """,
     ["zeroscene demo", "zeroscene demo --out somewhere"],
 )
 
+_SHOWN, _LINE = 10, 5
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is drawn and compared.
+
+    Attributes:
+        classes: which; all where empty.
+        each: pictures a class.
+        unseen: number of unseen classes.
+        splits: number of splits.
+        new: new pictures of each unseen class of the first split.
+    """
+
+    classes: tuple[str, ...] = ()
+    each: int = 20
+    unseen: int = 10
+    splits: int = 2
+    new: int = 3
+
+
+SCALE = Scale()
+"""Of the demo: what two cores do in less than three minutes."""
+
 
 def command(
+    context: typer.Context,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for all that is made.", rich_help_panel=OUTPUT)
     ] = Path("demo"),
     as_json: Json = False,
 ) -> None:
     """Do every step and tell its command."""
-    from zeroscene.cli import drawings
-    from zeroscene.evaluation.report import write_report
-
-    output = Output(as_json)
-    classes = drawings.DRAWN_CLASSES
-    output.say(f"drawing {len(classes) * _EACH} pictures of {plural(len(classes), 'class')}")
-    drawings.draw_folder(out / "pictures", classes, 0, _EACH)
-    _prepare(out, output)
-    result = _benchmark(out, output)
-    best = max(result.summary, key=lambda row: row.t1.mean)
-    _show(output, f"zeroscene report {out}/results")
-    page = out / "results" / "report.html"
-    write_report([result], page, [out / "pictures"])
-    told = _predict(out, best.method, output)
-    output.say(f"\nreport: {page}")
-    output.result(
-        {
-            "report": str(page), "best": best.label,
-            "summary": [row.to_json() for row in result.summary], "predictions": told,
-        }
-    )  # fmt: skip
+    root: Any = context.find_root().command
+    Tour(out, SCALE, Output(as_json), lambda words: root.main(words, prog_name="zeroscene", standalone_mode=False)).go()
 
 
-def _show(output: Output, line: str) -> None:
-    output.say(f"\n$ {line}")
+@dataclass(frozen=True)
+class Tour:
+    """The steps of the demo.
+
+    Attributes:
+        out: folder for all that is made.
+        scale: how much.
+        output: where it is told.
+        run: runs the words of a command and returns its exit code.
+    """
+
+    out: Path
+    scale: Scale
+    output: Output
+    run: Callable[[list[str]], int | None]
+
+    @property
+    def place(self) -> str:
+        """The folder as it is written in a command."""
+        return shlex.quote(str(self.out))
+
+    def go(self) -> None:
+        """Take every step; finished ones are not done again."""
+        from zeroscene.cli.benchmark import summary
+
+        self._prepare()
+        self._mean()
+        result = self._compare()
+        split, best = self._splits()[0], max(result.summary, key=lambda row: row.t1.mean)
+        self._fit(split, best)
+        told = self._predict(split)
+        self._step("One page of all of it, to mail or to keep.", f"report {self.place}/results", shown=False)
+        page = self.out / "results" / "report.html"
+        self.output.say(f"\n{summary(result)}\nreport: {page}")
+        self.output.result(
+            {
+                "report": str(page), "best": best.label, "table": best.table,
+                "summary": [row.to_json() for row in result.summary], "predictions": told,
+            }
+        )  # fmt: skip
+
+    def _prepare(self) -> None:
+        """Draw the benchmark, divide its classes, embed it."""
+        wanted = f' --classes "{", ".join(self.scale.classes)}"' if self.scale.classes else ""
+        self._step(
+            "Pictures, one folder a class. Yours lie in such a folder already.",
+            f"synthetic pictures{wanted} --count {self.scale.each} -o {self.place}/pictures",
+        )
+        self._step(
+            "Every picture through an encoder, once.",
+            f"embed {self.place}/pictures --encoder tiny -o {self.place}/store",
+        )
+        self._step(
+            "Which classes have training pictures, and which are unseen.",
+            f"split random --folder {self.place}/pictures --unseen {self.scale.unseen} --count {self.scale.splits} "
+            f"-o {self.place}/splits.json",
+        )
+
+    def _mean(self) -> None:
+        """Say what the classes mean, in two ways that look at no picture."""
+        self._step(
+            "What the classes mean: attributes from the knowledge base ...",
+            f"classes knowledge --folder {self.place}/pictures -o {self.place}/knowledge.csv",
+        )
+        self._step(
+            "... and as the encoder understands descriptions of the classes.",
+            f"annotate --folder {self.place}/pictures --encoder tiny --vocabulary synthetic --texts attributes "
+            f"-o {self.place}/annotated.csv",
+        )
+
+    def _compare(self) -> "BenchmarkResult":
+        """Train and evaluate every method with both tables."""
+        from zeroscene.evaluation.results import BenchmarkResult
+        from zeroscene.files import write_text
+
+        split = self._splits()[0]
+        name = f"Synthetic world, {len(split.seen)} seen and {len(split.unseen)} unseen classes"
+        write_text(self.out / "plan.yaml", _plan(name))
+        self.output.say(f"\n# What is compared stands in {self.out}/plan.yaml:")
+        for line in _plan(name).splitlines():
+            self.output.say(f"#   {line}")
+        jobs = min(os.cpu_count() or 1, 4)
+        self._step(
+            "Every method on unseen classes alone, and on seen and unseen ones together; its table is at the end.",
+            f"benchmark {self.place}/plan.yaml --jobs {jobs} -o {self.place}/results",
+            shown=False,
+        )
+        return BenchmarkResult.read(self.out / "results")
+
+    def _fit(self, split: "Split", best: "SummaryRow") -> None:
+        self._step(
+            f"The best on unseen classes was {best.label} with the {best.table} table. Fit it on the first split.",
+            f"fit {best.method} --embeddings {self.place}/store --classes {self.place}/{best.table}.csv "
+            f"--split {self.place}/splits.json:{split.name} -o {self.place}/model",
+        )
+
+    def _predict(self, split: "Split") -> list[dict[str, Any]]:
+        """Label new pictures of the unseen classes, and say how many are right."""
+        from zeroscene import names
+
+        truth = _draw_new(self.out / "new-pictures", split.unseen, self.scale)
+        words = [names.words(name) for name in split.unseen]
+        asked = " ".join(f'--classes "{", ".join(words[i : i + _LINE])}"' for i in range(0, len(words), _LINE))
+        self._step(
+            f"{plural(len(truth), 'new picture')}, in no folder that says what they show.",
+            f"predict {self.place}/model {self.place}/new-pictures {asked} -o {self.place}/labels.csv",
+        )
+        with (self.out / "labels.csv").open(encoding="utf-8", newline="") as file:
+            told = [{**row, "drawn_as": truth[row["id"]]} for row in csv.DictReader(file)]
+        rows = [(one["id"], one["class"], f"{float(one['margin']):.3f}", one["drawn_as"]) for one in told]
+        self.output.say(table(("picture", "class", "margin", "drawn as"), rows[:_SHOWN], left=2))
+        if len(rows) > _SHOWN:
+            self.output.say(f"... and {len(rows) - _SHOWN} more")
+        right = sum(one["class"] == one["drawn_as"] for one in told)
+        unseen = plural(len(split.unseen), "class")
+        self.output.say(f"{right} of {len(told)} right, among {unseen} without a training picture")
+        return told
+
+    def _step(self, why: str, line: str, shown: bool = True) -> None:
+        """Show a command, run it, and show what it prints unless that stands at the end."""
+        self.output.say(f"\n# {why}\n$ {wrapped(f'zeroscene {line}')}")
+        said = io.StringIO()
+        with redirect_stdout(said):
+            code = self.run(shlex.split(line))
+        if shown or code:
+            self.output.say(said.getvalue().rstrip())
+        if code:
+            raise typer.Exit(code)
+
+    def _splits(self) -> Sequence["Split"]:
+        from zeroscene.scenes.split_files import read_splits
+
+        return read_splits(self.out / "splits.json")
 
 
-def _prepare(out: Path, output: Output) -> None:
-    from zeroscene.cli.sources import HANDMADE, Origin, open_image_encoder
-    from zeroscene.embeddings.extract import extract
-    from zeroscene.scenes.folder import SceneFolder
-    from zeroscene.scenes.split_files import write_splits
-    from zeroscene.scenes.splits import random_splits
-    from zeroscene.semantics.knowledge import knowledge_table
-
-    pictures = SceneFolder.open(out / "pictures")
-    _show(output, f"zeroscene embed {out}/pictures --encoder {HANDMADE} -o {out}/store")
-    store = extract(pictures, open_image_encoder(HANDMADE), out / "store")
-    Origin.of(HANDMADE, "auto", pictures.root).write(out / "store")
-    output.say(f"{plural(len(store), 'picture')}, {store.width} wide")
-    _show(output, f"zeroscene classes knowledge --folder {out}/pictures -o {out}/classes.csv")
-    known = knowledge_table(pictures.classes)
-    known.write(out / "classes.csv")
-    output.say(f"{plural(len(known), 'class')}, {len(known.columns)} attributes")
-    _show(
-        output,
-        f"zeroscene split random --folder {out}/pictures --unseen {_UNSEEN} --count {_SPLITS} -o {out}/splits.json",
-    )
-    write_splits(out / "splits.json", random_splits("pictures", pictures.classes, _UNSEEN, _SPLITS))
-
-
-def _benchmark(out: Path, output: Output) -> "BenchmarkResult":
-    from zeroscene.cli.benchmark import remember_pictures, summary
-    from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
-    from zeroscene.evaluation.runner import run_benchmark
+def _plan(name: str) -> str:
     from zeroscene.methods.registry import method_names
-    from zeroscene.scenes.split_files import read_splits
 
-    jobs = min(os.cpu_count() or 1, 4)
-    _show(
-        output,
-        f"zeroscene benchmark --embeddings {out}/store --classes {out}/classes.csv --splits {out}/splits.json "
-        f"--methods all --jobs {jobs} -o {out}/results",
+    return (
+        f"name: {name}\n"
+        "embeddings: {tiny: store}\n"
+        "tables: {knowledge: knowledge.csv, annotated: annotated.csv}\n"
+        "splits: [splits.json]\n"
+        f"methods: [{', '.join(method_names())}]\n"
     )
-    plan = BenchmarkPlan(
-        "Drawn scenes",
-        {"handmade": out / "store"},
-        {"knowledge": out / "classes.csv"},
-        tuple(read_splits(out / "splits.json")),
-        tuple(MethodPlan(name) for name in method_names()),
-    )
-    result = run_benchmark(plan, out / "results", jobs=jobs)
-    remember_pictures(plan, out / "results")
-    output.say(summary(result).rstrip())
-    return result
 
 
-def _predict(out: Path, method: str, output: Output) -> list[dict[str, Any]]:
-    """Fit a method on the seen classes of the first split and label new pictures of its unseen ones."""
-    from zeroscene.cli.fit import evidence, fit_and_keep
-    from zeroscene.cli.model import Model
-    from zeroscene.cli.predict import label
-    from zeroscene.embeddings.store import EmbeddingStore
-    from zeroscene.methods.contract import TrainingSet
-    from zeroscene.scenes.split_files import read_splits
-    from zeroscene.semantics.knowledge import knowledge_table
-    from zeroscene.semantics.table import ClassTable
-
-    split = read_splits(out / "splits.json")[0]
-    _show(
-        output,
-        f"zeroscene fit {method} --embeddings {out}/store --classes {out}/classes.csv "
-        f"--split {out}/splits.json:{split.name} -o {out}/model",
-    )
-    train = TrainingSet(EmbeddingStore.open(out / "store").read().of_classes(split.seen), split.seen)
-    choice = fit_and_keep(method, train, ClassTable.read(out / "classes.csv"), out / "model", out / "store", {})
-    for line in evidence(choice):
-        output.say(line)
-    truth = _new_pictures(out / "new-pictures", split.unseen)
-    _show(output, f'zeroscene predict {out}/model {out}/new-pictures --classes "{", ".join(split.unseen)}"')
-    told = label(Model.load(out / "model"), out / "new-pictures", knowledge_table(split.unseen))["predictions"]
-    rows = [(one["id"], one["class"], f"{one['margin']:.3f}", truth[one["id"]]) for one in told]
-    output.say(table(("picture", "class", "margin", "drawn as"), rows, left=2))
-    right = sum(one["class"] == truth[one["id"]] for one in told)
-    output.say(f"{right} of {len(told)} right, among {plural(len(split.unseen), 'class')} without a training picture")
-    return [{**one, "drawn_as": truth[one["id"]]} for one in told]
-
-
-def _new_pictures(folder: Path, classes: tuple[str, ...]) -> dict[str, str]:
-    """Draw pictures that were in no training set, and return what each shows by its file name."""
-    from zeroscene.cli import drawings
+def _draw_new(folder: Path, classes: Sequence[str], scale: Scale) -> dict[str, str]:
+    """Draw pictures that are in no training set under names that say nothing; return what each shows."""
+    from zeroscene import names
+    from zeroscene.scenes.synthetic import world
 
     truth = {}
-    for i, name in enumerate(name for name in classes for _ in range(_NEW)):
-        file = f"scene{i + 1:02d}.png"
-        drawings.write(folder / file, drawings.draw(name, _EACH + i % _NEW))
-        truth[file] = name
+    for number in range(scale.new * len(classes)):
+        name, index = classes[number % len(classes)], scale.each + number // len(classes)
+        file = folder / f"scene{number + 1:02d}.png"
+        if not file.exists():
+            world.write(file, world.draw(name, 0, index).pixels)
+        truth[file.name] = names.words(name)
     return truth

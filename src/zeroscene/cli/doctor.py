@@ -16,7 +16,8 @@ Prints versions, what the processor offers (bfloat16 makes encoders several
 times faster), which optional parts are installed, and which models are in
 the local Hugging Face cache. With --dataset, a folder is compared with what
 the published benchmark contains; every class and count that differs is
-named. With --encoder, the model is loaded and sees one picture.
+named. The encoder that ships, or the one that --encoder names, is loaded and
+sees one picture.
 """,
     [
         "zeroscene doctor",
@@ -34,7 +35,7 @@ def command(
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="The benchmark that the folder should hold, such as ucmerced.")
     ] = None,
-    encoder: Annotated[str | None, typer.Option("--encoder", help="A model folder or a hub id.")] = None,
+    encoder: Annotated[str, typer.Option("--encoder", help="A model folder or a hub id.")] = "tiny",
     as_json: Json = False,
 ) -> None:
     """Print the findings; exit with 1 where there are problems."""
@@ -48,8 +49,7 @@ def command(
     found["cached_models"] = _cached(output)
     if folder is not None:
         found["folder"] = _folder(folder, dataset, output, problems)
-    if encoder is not None:
-        found["encoder"] = _encoder(encoder, output, problems)
+    found["encoder"] = _encoder(encoder, output, problems)
     found["problems"] = problems
     output.say()
     output.say(f"{plural(len(problems), 'problem')}:" if problems else "no problems found")

@@ -20,8 +20,8 @@ Encode every picture of a folder once and keep the vectors.
 
 FOLDER holds one folder a class (the labels are kept), or pictures without
 classes. The encoder is any Hugging Face vision model: a local folder or a
-hub id. Nothing is downloaded without --download. `handmade` is an encoder
-without weights, good enough to try things out and for nothing else.
+hub id. Nothing is downloaded without --download. `tiny` ships with the
+package: it knows drawn scenes only, and is there to try things out.
 
 The store is GeoParquet in parts. Killed at any moment, the same command goes
 on where it stopped, and the result is the same. A picture that cannot be
@@ -30,7 +30,7 @@ read is listed (also in STORE/skipped.csv) and the others go on.
     [
         "zeroscene embed pictures --encoder models/dinov2-base -o store",
         "zeroscene embed pictures --encoder facebook/dinov2-base --download -o store",
-        "zeroscene embed pictures --encoder handmade -o store",
+        "zeroscene embed pictures --encoder tiny -o store",
     ],
 )
 
@@ -39,7 +39,7 @@ def command(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of pictures.")],
     *,
     encoder: Annotated[
-        str, typer.Option("--encoder", help="Model folder, hub id, or handmade.", rich_help_panel=ENCODER)
+        str, typer.Option("--encoder", help="Model folder, hub id, or tiny.", rich_help_panel=ENCODER)
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the store.", rich_help_panel=OUTPUT)],
     grid: Annotated[bool, typer.Option("--grid", help="Keep the grid of tokens too.", rich_help_panel=OUTPUT)] = False,

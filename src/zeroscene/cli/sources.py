@@ -4,48 +4,35 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from zeroscene.errors import DataFormatError, EncoderError, EncoderMismatchError, OptionError
+from zeroscene.errors import DataFormatError, EncoderError, EncoderMismatchError
 from zeroscene.files import read_json, write_json
 
 if TYPE_CHECKING:
     from zeroscene.encoders.base import EncoderIdentity, ImageEncoder
 
-HANDMADE = "handmade"
 _FILE, _FORMAT = "origin.json", "zeroscene-origin-1"
 
 
 def open_image_encoder(source: str, *, rotations: bool = False, **choices: Any) -> "ImageEncoder":
-    """Return the encoder of a model folder or hub id, or the one without weights, `handmade`.
+    """Return the encoder of a model folder or hub id, or the one that ships, `tiny`.
 
     Args:
-        source: model folder, hub id, or `handmade`.
+        source: model folder, hub id, or `tiny`.
         rotations: average its vectors over the four orientations of a picture.
-        choices: precision, pooling, backend and download of an encoder with weights.
+        choices: precision, pooling, backend and download, as for `encoders.huggingface.load_image_encoder`.
 
     Raises:
         EncoderError: there is no such model, or it cannot be used.
         MissingExtraError: the backend is not installed.
-        OptionError: a choice is not one of those offered, or is meant for encoders with weights only.
     """
-    if not rotations:
-        return _upright(source, **choices)
-    from zeroscene.encoders.rotations import RotationAveraged
-
-    return RotationAveraged(_upright(source, **choices))
-
-
-def _upright(
-    source: str, *, precision: Any = "auto", pooling: Any = "auto", backend: Any = "torch", download: bool = False
-) -> "ImageEncoder":
-    if source == HANDMADE and not Path(HANDMADE).is_dir():
-        from zeroscene.encoders.handmade import HandmadeEncoder
-
-        if (precision, pooling, backend) not in (("auto", "auto", "torch"), ("fp32", "auto", "torch")):
-            raise OptionError("the handmade encoder has no weights: --precision, --pooling and --backend do not apply")
-        return HandmadeEncoder()
     from zeroscene.encoders.huggingface import load_image_encoder
 
-    return load_image_encoder(source, precision=precision, pooling=pooling, backend=backend, download=download)
+    upright = load_image_encoder(source, **choices)
+    if not rotations:
+        return upright
+    from zeroscene.encoders.rotations import RotationAveraged
+
+    return RotationAveraged(upright)
 
 
 @dataclass(frozen=True)
@@ -53,7 +40,7 @@ class Origin:
     """Where the encoder of a store or a fitted method is, and a store's pictures.
 
     Attributes:
-        encoder: hub id, absolute folder, or `handmade`.
+        encoder: hub id, absolute folder, or `tiny`.
         pooling: which output is taken.
         pictures: absolute folder that the picture ids are relative to; empty for a fitted method.
         rotations: whether its vectors are averaged over the four orientations.
