@@ -38,9 +38,7 @@ read is listed (also in STORE/skipped.csv) and the others go on.
 def command(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of pictures.")],
     *,
-    encoder: Annotated[
-        str, typer.Option("--encoder", help="Model folder, hub id, or tiny.", rich_help_panel=ENCODER)
-    ],
+    encoder: Annotated[str, typer.Option("--encoder", help="Model folder, hub id, or tiny.", rich_help_panel=ENCODER)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the store.", rich_help_panel=OUTPUT)],
     grid: Annotated[bool, typer.Option("--grid", help="Keep the grid of tokens too.", rich_help_panel=OUTPUT)] = False,
     batch: Annotated[
