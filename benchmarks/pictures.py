@@ -40,12 +40,13 @@ def spoken(name: str) -> str:
 
 
 def save(picture: Image.Image, name: str) -> None:
-    """Write a PNG with a palette: a third of the size, and hardly a difference that an eye sees."""
-    # Without the rounds of k-means, rare colours such as that of pools are lost.
-    reduced = picture.quantize(256, kmeans=2, dither=Image.Dither.NONE)
+    """Write a JPEG, or a PNG with a palette where a few flat colours lie over the picture."""
     path = PICTURES / name
     with replacing(path) as temporary:
-        reduced.save(temporary, format="PNG", optimize=True)
+        if path.suffix == ".jpg":
+            picture.save(temporary, format="JPEG", quality=85, subsampling=0, optimize=True)
+        else:
+            picture.quantize(256, kmeans=2, dither=Image.Dither.NONE).save(temporary, format="PNG", optimize=True)
     print(f"{path.name}: {picture.width} x {picture.height}, {path.stat().st_size / 1000:.0f} kB")
 
 
@@ -148,7 +149,7 @@ def regions(labels: np.ndarray) -> list[list[tuple[int, int]]]:
 
 
 def main() -> None:
-    save(classes_sheet(), "synthetic_classes.png")
+    save(classes_sheet(), "synthetic_classes.jpg")
     save(masks_sheet(), "synthetic_masks.png")
     save(mosaic_sheet(), "synthetic_mosaic.png")
 
