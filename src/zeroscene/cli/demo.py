@@ -62,6 +62,9 @@ class Scale:
     new: int = 3
 
 
+_ALIGNED = ("cada-vae", "mcfa")
+_ALIGNED_OPTIONS = "{episodes_per_step: 2, epochs: 50, picture_scaling: root-minmax}"
+
 SCALE = Scale()
 """Of the demo: what two cores do in less than three minutes."""
 
@@ -216,12 +219,18 @@ class Tour:
 def _plan(name: str) -> str:
     from zeroscene.methods.registry import method_names
 
+    aligned = [method for method in method_names() if method in _ALIGNED]
+    others = ", ".join(method for method in method_names() if method not in _ALIGNED)
     return (
         f"name: {name}\n"
         "embeddings: {tiny: store}\n"
         "tables: {knowledge: knowledge.csv, annotated: annotated.csv}\n"
         "splits: [splits.json]\n"
-        f"methods: [{', '.join(method_names())}]\n"
+        "folds: 3\n"
+        f"methods: [{others},\n"
+        "  # With few pictures the aligned autoencoders need more and smaller steps.\n"
+        + "".join(f"  {{name: {method}, options: {_ALIGNED_OPTIONS}}},\n" for method in aligned)
+        + "]\n"
     )
 
 
