@@ -4,7 +4,10 @@ An attribute's prompts and a class's pictures (or its description) meet in the m
 attribute for a class is their mean similarity, normalised over the classes:
 
     s_ck = mean over pictures x of class c of cos(x, p_k)
-    value_ck = (s_ck - min_c s_ck) / (max_c s_ck - min_c s_ck)
+    value_ck = (s_ck - m_k) / (max_c s_ck - m_k), cut off at 0 and 1,        m_k = median_c s_ck
+
+Zero is the median and not the minimum: most attributes are absent from most classes, and what varies below the median
+is noise that a minimum would spread over half the scale.
 
 The public recipe takes the pictures of every class, unseen ones included, which leaks. Here a class whose pictures may
 not be looked at is annotated from its description: its similarities in the space of texts are carried over to those
@@ -198,10 +201,10 @@ def _carry_over(spoken_SA: Matrix, shown_SA: Matrix, new_UA: Matrix) -> tuple[Ma
 def _normalised(
     classes: Sequence[str], similarity: Matrix, vocabulary: Vocabulary, how: Mapping[str, Any], rows: slice
 ) -> ClassTable:
-    """Scale each attribute to [0, 1] over the given rows; others are cut off there."""
+    """Scale each attribute so that the median of the given rows is 0 and their greatest value 1."""
     if len(similarity[rows]) < 2:
         raise OptionError("attribute values are normalised over classes: give two classes or more")
-    low, high = similarity[rows].min(axis=0), similarity[rows].max(axis=0)
+    low, high = np.median(similarity[rows], axis=0), similarity[rows].max(axis=0)
     flat = high - low < _LEAST
     values = np.clip((similarity - low) / np.where(flat, 1.0, high - low), 0.0, 1.0)
     values[:, flat] = 0.0
