@@ -12,9 +12,11 @@ from zeroscene.cli.common import (
     SELECTION,
     ClassFolder,
     Dataset,
+    Download,
     Json,
     Names,
     Output,
+    Template,
     class_names,
     manual,
     plural,
@@ -79,10 +81,7 @@ def command(
             rich_help_panel=CLASSES,
         ),
     ] = "descriptions",
-    template: Annotated[
-        list[str] | None,
-        typer.Option("--template", help="Prompt with {} for the text, or aerial.", rich_help_panel=CLASSES),
-    ] = None,
+    template: Template = None,
     embeddings: Annotated[
         Path | None,
         typer.Option("--embeddings", "-e", help="Store of the same model's pictures.", rich_help_panel=SELECTION),
@@ -97,9 +96,7 @@ def command(
     ] = None,
     dataset: Dataset = None,
     folder: ClassFolder = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch the encoder if not cached.", rich_help_panel=ENCODER)
-    ] = False,
+    download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Write the table and say what it is worth."""

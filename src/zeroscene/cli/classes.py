@@ -11,9 +11,11 @@ from zeroscene.cli.common import (
     OUTPUT,
     ClassFolder,
     Dataset,
+    Download,
     Json,
     Names,
     Output,
+    Template,
     class_names,
     manual,
     plural,
@@ -94,15 +96,10 @@ def text(
     texts: Annotated[
         str, typer.Option("--texts", help="names, descriptions, or a CSV of class and text.", rich_help_panel=CLASSES)
     ] = "names",
-    template: Annotated[
-        list[str] | None,
-        typer.Option("--template", help="Prompt with {} for the text, or aerial.", rich_help_panel=CLASSES),
-    ] = None,
+    template: Template = None,
     dataset: Dataset = None,
     folder: ClassFolder = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch the encoder if not cached.", rich_help_panel=ENCODER)
-    ] = False,
+    download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Write the table."""

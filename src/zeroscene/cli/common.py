@@ -32,6 +32,14 @@ ClassFolder = Annotated[
     typer.Option("--folder", help="The classes of a folder of pictures, one folder a class.", rich_help_panel=CLASSES),
 ]
 
+Template = Annotated[
+    list[str] | None,
+    typer.Option("--template", help="Prompt with {} for the text, or aerial.", rich_help_panel=CLASSES),
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch an encoder that is not cached.", rich_help_panel=ENCODER)
+]
+
 
 def manual(text: str, examples: Sequence[str], codes: dict[int, str] | None = None) -> str:
     """Return a command's help: its text, its examples, its exit codes."""

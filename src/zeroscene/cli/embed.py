@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroscene.cli.common import ENCODER, OUTPUT, Json, Output, manual, plural
+from zeroscene.cli.common import ENCODER, OUTPUT, Download, Json, Output, manual, plural
 
 if TYPE_CHECKING:
     from zeroscene.embeddings.store import EmbeddingStore
@@ -58,9 +58,7 @@ def command(
         bool,
         typer.Option("--rotations", help="Average over four orientations; 4x the time.", rich_help_panel=ENCODER),
     ] = False,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch a hub id that is not cached.", rich_help_panel=ENCODER)
-    ] = False,
+    download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Embed what is not embedded yet."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroscene.cli.common import ENCODER, OUTPUT, Json, Output, manual, plural
+from zeroscene.cli.common import ENCODER, OUTPUT, Download, Json, Output, manual, plural
 
 if TYPE_CHECKING:
     from zeroscene.cli.model import Model
@@ -61,9 +61,7 @@ def command(
         str | None,
         typer.Option("--text-encoder", help="Sentence encoder, for a model of text vectors.", rich_help_panel=ENCODER),
     ] = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch an encoder that is not cached.", rich_help_panel=ENCODER)
-    ] = False,
+    download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Score the pictures and write the best class of each."""
