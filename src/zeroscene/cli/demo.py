@@ -63,7 +63,7 @@ class Scale:
 
 
 _ALIGNED = ("cada-vae", "mcfa")
-_ALIGNED_OPTIONS = "{episodes_per_step: 2, epochs: 50, picture_scaling: root-minmax}"
+_ALIGNED_OPTIONS = {"episodes_per_step": "2", "epochs": "50", "picture_scaling": "root-minmax"}
 
 SCALE = Scale()
 """Of the demo: what two cores do in less than three minutes."""
@@ -171,9 +171,11 @@ class Tour:
         return BenchmarkResult.read(self.out / "results")
 
     def _fit(self, split: "Split", best: "SummaryRow") -> None:
+        fixed = _ALIGNED_OPTIONS if best.method in _ALIGNED else {}
+        options = "".join(f" {key}={value}" for key, value in fixed.items())
         self._step(
             f"The best on unseen classes was {best.label} with the {best.table} table. Fit it on the first split.",
-            f"fit {best.method} --embeddings {self.place}/store --classes {self.place}/{best.table}.csv "
+            f"fit {best.method}{options} --embeddings {self.place}/store --classes {self.place}/{best.table}.csv "
             f"--split {self.place}/splits.json:{split.name} -o {self.place}/model",
         )
 
@@ -220,6 +222,7 @@ def _plan(name: str) -> str:
     from zeroscene.methods.registry import method_names
 
     aligned = [method for method in method_names() if method in _ALIGNED]
+    options = ", ".join(f"{key}: {value}" for key, value in _ALIGNED_OPTIONS.items())
     others = ", ".join(method for method in method_names() if method not in _ALIGNED)
     return (
         f"name: {name}\n"
@@ -229,7 +232,7 @@ def _plan(name: str) -> str:
         "folds: 3\n"
         f"methods: [{others},\n"
         "  # With few pictures the aligned autoencoders need more and smaller steps.\n"
-        + "".join(f"  {{name: {method}, options: {_ALIGNED_OPTIONS}}},\n" for method in aligned)
+        + "".join(f"  {{name: {method}, options: {{{options}}}}},\n" for method in aligned)
         + "]\n"
     )
 

@@ -124,7 +124,7 @@ class Model:
             from zeroscene.semantics.knowledge import knowledge_table
 
             return knowledge_table(new)
-        if source == "text":
+        if source == "text" and own.kind == "embedding":
             from zeroscene.cli.texts import vectors_like
 
             return vectors_like(own.provenance, new, text_encoder, download)
