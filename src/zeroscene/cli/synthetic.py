@@ -156,12 +156,12 @@ def classes(
 
 def _wanted(given: list[str] | None) -> tuple[str, ...]:
     """Return the classes that were asked for, all where none were, in the world's own spelling."""
-    from zeroscene.scenes.synthetic.world import CLASSES, known_class
+    from zeroscene.scenes.synthetic.world import CLASSES, known_classes
 
     if not given:
         return CLASSES
     words = [word.strip() for one in given for word in (one.split(",") if not one.startswith("@") else [one])]
-    return tuple(known_class(name) for name in class_names([word for word in words if word]))
+    return known_classes(class_names([word for word in words if word]))
 
 
 def _present(columns: tuple[str, ...], shares: list[float]) -> list[str]:

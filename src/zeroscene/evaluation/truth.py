@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from zeroscene.errors import OptionError
 from zeroscene.scenes.synthetic.vocabulary import ATTRIBUTES
-from zeroscene.scenes.synthetic.world import CLASSES, class_attributes, known_class
+from zeroscene.scenes.synthetic.world import CLASSES, class_attributes, known_classes
 from zeroscene.semantics.table import ClassTable
 
 
@@ -26,7 +26,7 @@ def true_table(classes: Sequence[str] = CLASSES, seed: int = 1, count: int = 50)
     """
     if count < 1:
         raise OptionError(f"true attributes need at least 1 picture a class, not {count}")
-    known = tuple(known_class(name) for name in classes)
+    known = known_classes(classes)
     return ClassTable(
         known,
         class_attributes(known, seed, count),

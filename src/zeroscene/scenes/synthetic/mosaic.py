@@ -23,7 +23,7 @@ from zeroscene.files import read_json, replacing
 from zeroscene.progress import Advance, progress
 from zeroscene.scenes.synthetic.canvas import Light
 from zeroscene.scenes.synthetic.classes import RULES
-from zeroscene.scenes.synthetic.world import CLASSES, Picture, drawable, known_class, picture, whole
+from zeroscene.scenes.synthetic.world import CLASSES, Picture, drawable, known_classes, picture, whole
 
 EPSG: Final = 32632
 """Code of the mosaic's reference system: UTM zone 32 north, metres."""
@@ -193,7 +193,7 @@ def _wanted(classes: Sequence[str] | None, metres: float) -> tuple[str, ...]:
         if not fitting(metres):
             raise OptionError(f"no class has scenes {metres:g} m wide; give a side like {METRES:g} m")
         return fitting(metres)
-    wanted = tuple(known_class(name) for name in classes)
+    wanted = known_classes(classes)
     names.index(wanted, "classes of the mosaic")
     if not wanted:
         raise OptionError("a mosaic needs at least one class")

@@ -48,7 +48,7 @@ class Picture:
         Raises:
             UnknownNameError: there is no such attribute; the nearest ones are named.
         """
-        return self._drawing.mask(INDEX[_found(attribute, tuple(INDEX), "attributes of the synthetic world")])
+        return self._drawing.mask(INDEX[_found([attribute], tuple(INDEX), "attributes of the synthetic world")[0]])
 
     def masks(self) -> dict[str, npt.NDArray[np.bool_]]:
         """Return the pixels of every attribute that is present."""
@@ -73,7 +73,7 @@ def draw(name: str, seed: int, index: int, size: int = 128) -> Picture:
         UnknownNameError: there is no such class; the nearest ones are named.
         OptionError: seed or index is not an integer, or the size is too small.
     """
-    label = known_class(name)
+    label = known_classes([name])[0]
     random = Random(f"zeroscene class/{label}/{whole('seed', seed)}/{whole('index', index)}")
     drawing = RULES[label].compose(random).draw(random, drawable(size))
     return picture(label, drawing)
@@ -115,7 +115,7 @@ def write_folder(
         UnknownNameError, OptionError: as for `draw`.
         StoreError: the folder holds pictures of another seed or size under the same names.
     """
-    labels = [known_class(name) for name in classes]
+    labels = known_classes(classes)
     numbers = range(whole("first", first), first + whole("count", count))
     paths = {(name, i): folder / name / f"{name}_{i:05d}.png" for name in labels for i in numbers}
     missing = {key: path for key, path in paths.items() if not path.exists()}
@@ -145,13 +145,13 @@ def write(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
         Image.fromarray(pixels).save(temporary, format="PNG")
 
 
-def known_class(name: str) -> str:
-    """Return the class that a name in any spelling stands for.
+def known_classes(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes that names in any spelling stand for.
 
     Raises:
-        UnknownNameError: there is no such class; the nearest ones are named.
+        UnknownNameError: there are no such classes; each is listed with the nearest ones.
     """
-    return _found(name, CLASSES, "classes of the synthetic world")
+    return _found(given, CLASSES, "classes of the synthetic world")
 
 
 def drawable(size: int) -> int:
@@ -180,8 +180,8 @@ def whole(what: str, value: int) -> int:
     return int(value)
 
 
-def _found(name: str, known: tuple[str, ...], what: str) -> str:
+def _found(given: Sequence[str], known: tuple[str, ...], what: str) -> tuple[str, ...]:
     by_key = {names.key(one): one for one in known}
-    if names.key(name) not in by_key:
-        raise names.unknown([name], known, what)
-    return by_key[names.key(name)]
+    if any(names.key(name) not in by_key for name in given):
+        raise names.unknown(given, known, what)
+    return tuple(by_key[names.key(name)] for name in given)
