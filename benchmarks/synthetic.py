@@ -41,8 +41,8 @@ TITLES = {
 }
 SEED, TRUE_SEED, TRUE_COUNT = 0, 1, 50
 SIZE, UNSEEN, LEAST = 128, 10, 0.5
-# Eight episodes a step leave the aligned VAEs some 200 steps on so few pictures. On folds of the classes in another
-# drawing (seed 7) MCFA reached 48.8 with eight, 55.1 with four, 56.9 with two, 58.7 with one a step.
+# Eight episodes a step leave the aligned VAEs some 200 steps on so few pictures, which is too little; decided on folds
+# of the classes in another drawing (seed 7).
 OPTIONS = {"mcfa": {"episodes_per_step": 2}, "cada-vae": {"episodes_per_step": 2}}
 
 
