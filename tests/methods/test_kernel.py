@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zeroscene.methods.kernel import KernelPrototypes, class_means
-from zeroscene.methods.scaling import unit_rows
+from zeroscene.vectors import unit_rows
 
 RNG = np.random.default_rng(3)
 Y = np.array([0, 1, 2, 3, 4, 0, 0, 1, 2, 3, 4, 4])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zeroscene.methods.sae import SAE, autoencoder
-from zeroscene.methods.scaling import unit_rows
+from zeroscene.vectors import unit_rows
 
 
 def problem(d, n, k, classes, seed=0):

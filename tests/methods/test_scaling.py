@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from zeroscene.methods.scaling import PictureScaling, apply_scaling, fit_scaling, unit_rows
+from zeroscene.methods.scaling import PictureScaling, apply_scaling, fit_scaling
+from zeroscene.vectors import unit_rows
 
 KINDS = get_args(PictureScaling)
 TRAIN = np.array([[1, 2, 5], [3, 2, 1], [5, 2, 3]], np.float32)

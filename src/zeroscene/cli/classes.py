@@ -239,7 +239,9 @@ def _similarity(read: "ClassTable") -> Any:
     """Return (C, C) cosines with -1 on the diagonal."""
     import numpy as np
 
-    unit = read.matrix / np.maximum(np.linalg.norm(read.matrix, axis=1, keepdims=True), 1e-12)
+    from zeroscene.vectors import unit_rows
+
+    unit = unit_rows(read.matrix)
     similarity = unit @ unit.T
     np.fill_diagonal(similarity, -1.0)
     return similarity

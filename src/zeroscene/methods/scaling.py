@@ -26,6 +26,7 @@ from typing import Literal
 import numpy as np
 
 from zeroscene.methods.contract import Matrix, State
+from zeroscene.vectors import unit_rows
 
 PictureScaling = Literal["none", "l2", "center-l2", "power", "standard", "minmax", "root-minmax"]
 ClassScaling = Literal["none", "l2", "center-l2"]
@@ -70,13 +71,6 @@ def apply_scaling(kind: PictureScaling, state: State, x: Matrix, prefix: str) ->
     if f"{prefix}.factor" in state:
         x = x * state[f"{prefix}.factor"]
     return unit_rows(x) if kind in _UNIT_ROWS else np.asarray(x, np.float32)
-
-
-def unit_rows(x: Matrix) -> Matrix:
-    """Return each row divided by its length, (N, D) float32; a row of zeros stays zero."""
-    lengths = np.linalg.norm(x, axis=1, keepdims=True)
-    unit: Matrix = np.divide(x, lengths, out=np.zeros_like(x, dtype=np.float32), where=lengths > 0)
-    return unit
 
 
 def _rooted(kind: PictureScaling, x: Matrix) -> Matrix:

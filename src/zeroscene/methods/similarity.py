@@ -7,7 +7,7 @@ is meaningful only if a score has the same size in both fits, whatever the ridge
 import numpy as np
 
 from zeroscene.methods.contract import Matrix, State
-from zeroscene.methods.scaling import unit_rows
+from zeroscene.vectors import unit_rows
 
 
 def cosine(a: Matrix, b: Matrix) -> Matrix:

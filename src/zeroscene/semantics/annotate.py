@@ -29,6 +29,7 @@ from zeroscene.files import json_digest
 from zeroscene.semantics.table import ClassTable
 from zeroscene.semantics.text import Texts, text_table
 from zeroscene.semantics.vocabulary import Vocabulary
+from zeroscene.vectors import unit_rows
 
 Matrix = npt.NDArray[np.float32]
 
@@ -52,7 +53,7 @@ class Pictures:
 
     def means(self, wanted: Sequence[str]) -> Matrix:
         """Return the mean unit vector of each class's pictures, (C, D)."""
-        unit = self.x / np.maximum(np.linalg.norm(self.x, axis=1, keepdims=True), 1e-12)
+        unit = unit_rows(self.x)
         keys = np.array([names.key(label) for label in self.labels])
         return np.stack([unit[keys == names.key(name)].mean(axis=0) for name in wanted]).astype(np.float32)
 

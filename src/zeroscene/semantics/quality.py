@@ -9,6 +9,7 @@ import numpy.typing as npt
 from zeroscene import names
 from zeroscene.errors import OptionError
 from zeroscene.semantics.table import ClassTable
+from zeroscene.vectors import unit_rows
 
 ALIKE: Final = 0.9
 """Cosine of two classes' rows, the mean row taken off, from which on they are called alike."""
@@ -80,7 +81,7 @@ def _correlation(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> floa
 
 def _alike(table: ClassTable) -> list[tuple[str, str, float]]:
     centred = table.matrix - table.matrix.mean(axis=0)
-    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    unit = unit_rows(centred)
     cosine = unit @ unit.T
     pairs = np.argwhere(np.triu(cosine > ALIKE, k=1))
     found = [(table.classes[i], table.classes[j], round(float(cosine[i, j]), 4)) for i, j in pairs]

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from zeroscene import names
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, OptionError
 from zeroscene.files import digest, json_digest, replacing, write_text
+from zeroscene.vectors import unit_rows
 
 Matrix = npt.NDArray[np.float32]
 Kind = Literal["attributes", "embedding"]
@@ -132,7 +133,7 @@ class ClassTable:
             UnknownNameError: a class of this table is absent from the other.
         """
         right = other.select(self.classes)
-        blocks = [t.matrix / np.maximum(np.linalg.norm(t.matrix, axis=1, keepdims=True), 1e-12) for t in (self, right)]
+        blocks = [unit_rows(t.matrix) for t in (self, right)]
         return ClassTable(
             self.classes,
             np.hstack(blocks),

@@ -19,6 +19,7 @@ from zeroscene.encoders.base import TextEncoder
 from zeroscene.errors import DataFormatError, DatasetNotFoundError
 from zeroscene.files import json_digest, write_text
 from zeroscene.semantics import knowledge
+from zeroscene.vectors import unit_rows
 
 _HEADER: Final = ("attribute", "group", "prompt")
 _SEPARATOR: Final = "|"
@@ -120,5 +121,4 @@ class Vocabulary:
         encoded = encoder.encode_texts([text for own in said for text in own])
         ends = np.cumsum([len(own) for own in said])
         means = np.stack([part.mean(axis=0) for part in np.split(encoded, ends[:-1])])
-        unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-        return np.asarray(unit, np.float32)
+        return unit_rows(means)
