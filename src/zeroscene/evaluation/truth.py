@@ -11,8 +11,8 @@ from zeroscene.semantics.table import ClassTable
 def true_table(classes: Sequence[str] = CLASSES, seed: int = 1, count: int = 50) -> ClassTable:
     """Return how often pictures of each class show each attribute, (C, A) in [0, 1].
 
-    The shares are counted in `count` pictures of each class that are drawn for this. A method that is given them shows
-    a ceiling: nobody knows the classes of real pictures this well.
+    The shares are counted in `count` pictures of each class that are drawn for this. Nobody knows the
+    classes of real pictures this well.
 
     Args:
         classes: names in any spelling; the table has the world's own.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,6 +65,15 @@ class TestWithheld:
     def test_no_lesson_can_be_drawn_from_a_rule(self, lessons: list[Lesson]) -> None:
         possible = {made for one in RULES.values() for made in producible(one)}
         assert not [one.composition for one in lessons if ingredients(one.composition) in possible]
+
+    def test_what_is_left_of_a_lesson_when_small_things_vanish_is_hardly_ever_a_class(
+        self, lessons: list[Lesson]
+    ) -> None:
+        alike = 0
+        for one in lessons:
+            seen = [p for p in one.composition.parts if not p.attribute or one.attributes[INDEX[p.attribute]]]
+            alike += bool(withheld(replace(one.composition, parts=tuple(seen))))
+        assert alike < len(lessons) / 100
 
     def test_no_lesson_holds_all_that_a_class_needs(self, lessons: list[Lesson]) -> None:
         for one in lessons:

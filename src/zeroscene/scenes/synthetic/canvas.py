@@ -26,7 +26,8 @@ _OVERSAMPLING: Final = 2
 _MOST_ENTRIES: Final = 254
 _DRY: Final = (176, 156, 98)
 _AUTUMN: Final = (172, 112, 52)
-_WHITE, _DARK = 195, 62
+# Grey levels from which on a colour is white, and below which it is dark.
+_WHITE, _DARK = 195, 92
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,15 @@ class Canvas:
         tone: int = 0,
         direction: float = 0.0,
     ) -> int:
-        """Return the number of a kind of pixel, a new one if it was not used before."""
+        """Return the number of a kind of pixel, a new one if it was not used before.
+
+        Raises:
+            ValueError: the picture has too many kinds for a byte.
+        """
         wanted = Entry(material, role, frozenset(attributes), tone, round(direction, 3))
         if wanted not in self._numbers:
             if len(self.entries) >= _MOST_ENTRIES:
-                return len(self.entries) - 1
+                raise ValueError(f"a picture has at most {_MOST_ENTRIES} kinds of pixels")
             self._numbers[wanted] = len(self.entries)
             self.entries.append(wanted)
         return self._numbers[wanted]
@@ -357,7 +362,7 @@ def _tint(colour: npt.NDArray[np.uint8]) -> list[str]:
     """Return the colour attributes of a colour in full light."""
     red, green, blue = (int(level) for level in colour)
     bright, grey = max(red, green, blue), max(red, green, blue) - min(red, green, blue)
-    found = ["mostly_dark"] if bright < _DARK + 30 else []
+    found = ["mostly_dark"] if bright < _DARK else []
     if min(red, green, blue) > _WHITE:
         found.append("mostly_white")
     elif grey < 26:

@@ -90,7 +90,6 @@ def caption(facts: Set[str], random: Random) -> Caption:
     """Return a caption that says one to eight of the facts."""
     order = sorted(facts)
     random.shuffle(order)
-    # A thing in its layout says more than the thing alone, which then need not be repeated.
     count = min(len(order), random.choice((1, 2, 2, 3, 3, 4, 5, 6, 8)))
     chosen = order[:count]
     text = random.choice(_OPENINGS)

@@ -47,7 +47,7 @@ def _compose(random: Random) -> Composition:
     if random.random() < _LINE:
         parts.append(Part(random.choice(tuple(LINES)), random.choice(tuple(LINE_LAYOUTS))))
     count = random.choices([n for n, _ in _THINGS], [weight for _, weight in _THINGS])[0]
-    for _ in range(count if parts else max(1, count)):
+    for _ in range(count):
         parts.append(_thing(random, with_line=any(part.what in LINES for part in parts)))
     needed = max((THINGS[p.what].length * 1.12 for p in parts if p.what in THINGS and p.layout == "single"), default=0)
     least = max(_SIDES[0], needed)

@@ -14,7 +14,7 @@ THING_LAYOUTS: Final = MappingProxyType(
     {
         "single": ("central_object",),
         "row": ("rows",),
-        "grid": ("rows", "repetition"),
+        "grid": ("rows",),
         "ring": ("round_shapes",),
         "packed": ("rows", "dense_packing", "repetition"),
         "scattered": ("scattered",),
@@ -38,8 +38,6 @@ def arrange(scene: Scene, name: str, layout: str) -> None:
     tags = set(THING_LAYOUTS[layout])
     if len(spots) >= 12:
         tags.add("repetition")
-    elif layout != "packed":
-        tags.discard("repetition")
     with scene.carrying(tags):
         for at, heading in spots:
             thing.draw(scene, at, heading)
