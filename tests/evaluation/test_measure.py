@@ -9,7 +9,7 @@ from zeroscene.evaluation.evaluate import evaluate
 from zeroscene.evaluation.measure import generalised, pick_examples, zero_shot
 from zeroscene.evaluation.protocol import carve
 from zeroscene.evaluation.results import CURVE_POINTS, EXAMPLES, Point
-from zeroscene.methods.contract import Scores, ZeroShotMethod
+from zeroscene.methods.contract import Scores, VectorMethod
 from zeroscene.methods.registry import method_class
 
 
@@ -61,7 +61,7 @@ def test_defaults_choose_nothing():
     assert found.options.keys() == method_class("eszsl").Options.model_fields.keys()
 
 
-class Diverged(ZeroShotMethod[options.Options]):
+class Diverged(VectorMethod[options.Options]):
     name, title, reference = "diverged", "Diverged", "a test"
     Options = options.Options
 

@@ -17,7 +17,7 @@ from zeroscene.evaluation import selection
 from zeroscene.evaluation.evaluate import evaluate
 from zeroscene.evaluation.protocol import TestSet, Trial, carve
 from zeroscene.evaluation.selection import select, validation_folds
-from zeroscene.methods.contract import TrainingSet, ZeroShotMethod
+from zeroscene.methods.contract import TrainingSet, VectorMethod
 from zeroscene.methods.registry import method_class
 
 
@@ -27,7 +27,7 @@ class RegressionOptions(options.Options):
     seed: int = 0
 
 
-class Regression(ZeroShotMethod[RegressionOptions]):
+class Regression(VectorMethod[RegressionOptions]):
     """Ridge regression from class vectors to pictures; `blind` ignores the picture."""
 
     name, title, reference = "regression", "Regression", "a test"

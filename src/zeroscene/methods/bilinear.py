@@ -23,7 +23,7 @@ import torch
 from pydantic import Field
 
 from zeroscene import options
-from zeroscene.methods.contract import Indices, Matrix, State, ZeroShotMethod
+from zeroscene.methods.contract import Indices, Matrix, State, VectorMethod
 from zeroscene.methods.scaling import ClassScaling, PictureScaling, apply_scaling, fit_scaling
 from zeroscene.methods.similarity import compatibility, fit_length
 
@@ -56,7 +56,7 @@ class ALEOptions(DeViSEOptions):
     margin: float = Field(1.0, gt=0, le=100)
 
 
-class _Bilinear(ZeroShotMethod[DeViSEOptions]):
+class _Bilinear(VectorMethod[DeViSEOptions]):
     @classmethod
     def candidates(cls) -> Sequence[Mapping[str, Any]]:
         """Option sets among which honest selection chooses; the first is the default."""

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch.nn.functional import cross_entropy
 
 from zeroscene import options
-from zeroscene.methods.contract import Indices, Matrix, State, ZeroShotMethod
+from zeroscene.methods.contract import Indices, Matrix, State, VectorMethod
 from zeroscene.methods.scaling import ClassScaling, PictureScaling, apply_scaling, fit_scaling
 from zeroscene.methods.similarity import cosine
 
@@ -40,7 +40,7 @@ class ConSEOptions(options.Options):
     class_scaling: ClassScaling = "center-l2"
 
 
-class ConSE(ZeroShotMethod[ConSEOptions]):
+class ConSE(VectorMethod[ConSEOptions]):
     """Convex combination of seen class vectors, weighted by a softmax classifier."""
 
     name = "conse"

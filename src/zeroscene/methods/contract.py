@@ -1,7 +1,8 @@
 """The contract every method keeps: fit on seen classes, score against any class table, save, load.
 
-A method's own file implements three things: its `Options`, `_fit` (arrays in, fitted arrays out) and `_scores`
-(arrays in, an (N, C) matrix out). All checks of what a user can get wrong stand here, once.
+A method of vectors implements three things in its own file: its `Options`, `_fit` (arrays in, fitted arrays out) and
+`_scores` (arrays in, an (N, C) matrix out). A method that looks at more than one vector a picture implements
+`_fit_pictures` and `_score_pictures` instead. All checks of what a user can get wrong stand here, once.
 """
 
 from abc import ABC, abstractmethod
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -125,6 +126,7 @@ class ZeroShotMethod(ABC, Generic[O]):
     name: ClassVar[str]
     title: ClassVar[str]
     reference: ClassVar[str]
+    reads: ClassVar[Literal["vectors", "grids"]] = "vectors"
     Options: ClassVar[type[Options]]
 
     def __init__(self, **options: Any) -> None:
@@ -138,22 +140,21 @@ class ZeroShotMethod(ABC, Generic[O]):
         return ({},)
 
     @abstractmethod
-    def _fit(self, x: Matrix, y: Indices, phi: Matrix) -> State:
+    def _fit_pictures(self, train: TrainingSet, table: ClassTable) -> State:
         """Return the fitted arrays.
 
         Args:
-            x: (N, D) pictures of seen classes.
-            y: (N,) class of each picture, 0 ... S-1.
-            phi: (S, A) class vectors of the seen classes.
+            train: pictures of seen classes.
+            table: class vectors of the seen classes, in their order.
         """
 
     @abstractmethod
-    def _scores(self, x: Matrix, phi: Matrix, seen: Indices) -> Matrix:
+    def _score_pictures(self, x: Embeddings, table: ClassTable, seen: Indices) -> Matrix:
         """Return (N, C) scores.
 
         Args:
-            x: (N, D) pictures.
-            phi: (C, A) class vectors of the candidate classes.
+            x: N pictures.
+            table: class vectors of the C candidate classes.
             seen: (C,) position among the seen classes of `fit`, -1 for a class that was not seen.
         """
 
@@ -167,8 +168,7 @@ class ZeroShotMethod(ABC, Generic[O]):
         Raises:
             UnknownNameError: a seen class is absent from the table.
         """
-        table = classes.select(train.seen)
-        self.state_ = self._fit(np.ascontiguousarray(train.pictures.x, np.float32), train.y, table.matrix)
+        self.state_ = self._fit_pictures(train, classes.select(train.seen))
         self.fitted_ = Fitted(
             train.seen, train.pictures.encoder, classes.space, dict(classes.provenance), len(train.pictures)
         )
@@ -196,7 +196,7 @@ class ZeroShotMethod(ABC, Generic[O]):
             raise DataFormatError("the class table is empty; name at least one class")
         positions = names.index(fitted.seen, "seen classes")
         seen = np.array([positions.get(names.key(c), -1) for c in classes.classes], np.int64)
-        values = self._scores(np.ascontiguousarray(x.x, np.float32), classes.matrix, seen)
+        values = self._score_pictures(x, classes, seen)
         return Scores(x.ids, classes.classes, values.astype(np.float32, copy=False))
 
     def require_fitted(self) -> Fitted:
@@ -267,6 +267,36 @@ class ZeroShotMethod(ABC, Generic[O]):
             record["pictures"],
         )
         return method
+
+
+class VectorMethod(ZeroShotMethod[O]):
+    """Base of the methods that know a picture by its one vector."""
+
+    @abstractmethod
+    def _fit(self, x: Matrix, y: Indices, phi: Matrix) -> State:
+        """Return the fitted arrays.
+
+        Args:
+            x: (N, D) pictures of seen classes.
+            y: (N,) class of each picture, 0 ... S-1.
+            phi: (S, A) class vectors of the seen classes.
+        """
+
+    @abstractmethod
+    def _scores(self, x: Matrix, phi: Matrix, seen: Indices) -> Matrix:
+        """Return (N, C) scores.
+
+        Args:
+            x: (N, D) pictures.
+            phi: (C, A) class vectors of the candidate classes.
+            seen: (C,) position among the seen classes of `fit`, -1 for a class that was not seen.
+        """
+
+    def _fit_pictures(self, train: TrainingSet, table: ClassTable) -> State:
+        return self._fit(np.ascontiguousarray(train.pictures.x, np.float32), train.y, table.matrix)
+
+    def _score_pictures(self, x: Embeddings, table: ClassTable, seen: Indices) -> Matrix:
+        return self._scores(np.ascontiguousarray(x.x, np.float32), table.matrix, seen)
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 
 from zeroscene import options
-from zeroscene.methods.contract import Indices, Matrix, State, ZeroShotMethod
+from zeroscene.methods.contract import Indices, Matrix, State, VectorMethod
 from zeroscene.methods.scaling import ClassScaling, PictureScaling, apply_scaling, fit_scaling
 from zeroscene.methods.similarity import compatibility, fit_length
 
@@ -42,7 +42,7 @@ class ESZSLOptions(options.Options):
     class_scaling: ClassScaling = "center-l2"
 
 
-class ESZSL(ZeroShotMethod[ESZSLOptions]):
+class ESZSL(VectorMethod[ESZSLOptions]):
     """Bilinear compatibility by two ridge regressions, in closed form."""
 
     name = "eszsl"

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from zeroscene import options
-from zeroscene.methods.contract import Indices, Matrix, State, ZeroShotMethod
+from zeroscene.methods.contract import Indices, Matrix, State, VectorMethod
 from zeroscene.methods.scaling import ClassScaling, PictureScaling, apply_scaling, fit_scaling
 from zeroscene.methods.similarity import cosine
 
@@ -48,7 +48,7 @@ class KernelOptions(options.Options):
     class_scaling: ClassScaling = "l2"
 
 
-class KernelPrototypes(ZeroShotMethod[KernelOptions]):
+class KernelPrototypes(VectorMethod[KernelOptions]):
     """Kernel ridge regression from class vectors to visual prototypes."""
 
     name = "kernel"

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeroscene.files import digest
-from zeroscene.methods.contract import Indices, Matrix, State, ZeroShotMethod
+from zeroscene.methods.contract import Indices, Matrix, State, VectorMethod
 from zeroscene.methods.scaling import ClassScaling, apply_scaling, fit_scaling
 from zeroscene.options import Options
 from zeroscene.training.episodes import Episodes
@@ -216,7 +216,7 @@ def _l1(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).abs().sum(dtype=torch.float32)
 
 
-class AlignedVAEMethod(ZeroShotMethod[AlignedVAEOptions]):
+class AlignedVAEMethod(VectorMethod[AlignedVAEOptions]):
     """Training, the latent classifier and its refit for new classes: what MCFA and CADA-VAE share."""
 
     @classmethod

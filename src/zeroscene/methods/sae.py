@@ -25,7 +25,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from zeroscene import options
-from zeroscene.methods.contract import Indices, Matrix, State, ZeroShotMethod
+from zeroscene.methods.contract import Indices, Matrix, State, VectorMethod
 from zeroscene.methods.scaling import ClassScaling, PictureScaling, apply_scaling, fit_scaling
 from zeroscene.methods.similarity import cosine
 
@@ -48,7 +48,7 @@ class SAEOptions(options.Options):
     class_scaling: ClassScaling = "center-l2"
 
 
-class SAE(ZeroShotMethod[SAEOptions]):
+class SAE(VectorMethod[SAEOptions]):
     """Linear auto-encoder with the class vector as its code, by a Sylvester equation."""
 
     name = "sae"
