@@ -39,7 +39,7 @@ def test_vectors_are_those_of_the_encoder(scenes, encoder, tmp_path):
     expected = encoder.encode(pictures, grid=True)
     cosine = torch.cosine_similarity(torch.from_numpy(found.x), expected.pooled_BD)
     assert cosine.min() > 0.9999
-    grids = store.read_grids()
+    grids = store.read(grids=True).grids.read(range(24))
     assert grids.shape == (24, *encoder.grid)
     np.testing.assert_allclose(grids, expected.grid_BHWD, rtol=0.02, atol=0.02)
 

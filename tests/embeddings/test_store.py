@@ -14,7 +14,7 @@ from small_world import scene
 from zeroscene.embeddings.extract import extract
 from zeroscene.embeddings.footprint import Footprint, footprint, geo_metadata
 from zeroscene.embeddings.store import EmbeddingStore
-from zeroscene.errors import DatasetNotFoundError, StoreError, UnknownNameError
+from zeroscene.errors import DatasetNotFoundError, StoreError
 from zeroscene.scenes.folder import SceneFolder
 
 
@@ -53,19 +53,24 @@ def test_parts_are_the_whole_in_order(store):
     assert sum((part.labels for part in parts), ()) == whole.labels
 
 
-def test_grids_come_in_the_order_asked_for(store):
-    every = store.read_grids()
-    ids = store.read().ids
-    wanted = [ids[20], ids[2], ids[9]]
-    np.testing.assert_array_equal(store.read_grids(wanted), every[[20, 2, 9]])
-    with pytest.raises(UnknownNameError, match=r"unknown pictures in .*nearest: beach/beach 00.png"):
-        store.read_grids(["beach/beach 00.jpg"])
+def test_grids_come_with_the_pictures_they_belong_to(store):
+    whole = store.read(grids=True)
+    assert store.read().grids is None
+    assert whole.grids.shape == store.manifest.grid
+    every = whole.grids.read(range(24))
+    chosen = whole.take([20, 2, 9])
+    np.testing.assert_array_equal(chosen.grids.read([0, 1, 2]), every[[20, 2, 9]])
+    beach = whole.of_classes(["beach"])
+    np.testing.assert_array_equal(beach.grids.means(), every[whole.label_indices(["beach"]) == 0].mean((1, 2)))
+    parts = list(store.iter_parts(grids=True))
+    np.testing.assert_array_equal(np.concatenate([p.grids.read(range(len(p))) for p in parts]), every)
 
 
 def test_a_store_without_grids_says_so(scenes, encoder, tmp_path):
     store = extract(scenes, encoder, tmp_path / "pooled")
-    with pytest.raises(StoreError, match=r"keeps no token grids.*grid=True"):
-        store.read_grids()
+    for ask in (lambda: store.read(grids=True), lambda: next(store.iter_parts(grids=True)), store.check_grids):
+        with pytest.raises(StoreError, match=r"keeps no token grids; .*`embed --grid`"):
+            ask()
 
 
 def test_columns_are_plain_arrow_types(store):
@@ -73,7 +78,6 @@ def test_columns_are_plain_arrow_types(store):
     assert [str(schema.field(name).type) for name in ("id", "label", "geometry")] == ["string", "string", "binary"]
     assert str(schema.field("embedding").type).startswith("fixed_size_list<element: float")
     assert schema.field("embedding").type.list_size == store.width
-    assert schema.field("grid").type.list_size == np.prod(store.manifest.grid)
     group = pq.read_metadata(store.part_path(0)).row_group(0)
     assert {group.column(i).compression for i in range(group.num_columns)} == {"UNCOMPRESSED"}
 
@@ -138,7 +142,7 @@ def test_damage_is_noticed_and_the_remedy_named(store, scenes, encoder, place):
     position = int(len(whole) * place) if isinstance(place, float) else place % len(whole)
     path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1 :])
     with pytest.raises(StoreError, match=r"part-00001.parquet is damaged; delete this one file"):
-        store.read_grids() if store.read() else None
+        store.read()
     path.unlink()
     extract(scenes, encoder, store.path, batch=4, part=7, grid=True)
     assert path.read_bytes() == whole

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zeroscene import names
+from zeroscene.embeddings.grids import Rows, TokenGrids
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, DuplicateNameError, EncoderMismatchError
 
@@ -24,6 +25,7 @@ class Embeddings:
         x: (N, D) float32, finite.
         encoder: the encoder that made them.
         labels: class name of each picture, or None when unknown.
+        grids: token grids of the pictures, or None when they were not asked for.
 
     Raises:
         DataFormatError: shapes disagree or a value is not finite (the picture is named).
@@ -34,12 +36,15 @@ class Embeddings:
     x: Matrix
     encoder: EncoderIdentity
     labels: tuple[str, ...] | None = None
+    grids: TokenGrids | None = None
 
     def __post_init__(self) -> None:
         if self.x.ndim != 2 or len(self.x) != len(self.ids):
             raise DataFormatError(f"embeddings: array of shape {self.x.shape} for {len(self.ids)} pictures")
         if self.labels is not None and len(self.labels) != len(self.ids):
             raise DataFormatError(f"embeddings: {len(self.labels)} labels for {len(self.ids)} pictures")
+        if self.grids is not None and len(self.grids) != len(self.ids):
+            raise DataFormatError(f"embeddings: token grids of {len(self.grids)} for {len(self.ids)} pictures")
         finite = np.isfinite(self.x).all(axis=1)
         if not finite.all():
             raise DataFormatError(f"embeddings: the vector of {self.ids[int(np.argmin(finite))]!r} is not finite")
@@ -78,13 +83,14 @@ class Embeddings:
         of_label = {label: positions.get(names.key(label), -1) for label in set(self.labels)}
         return np.array([of_label[label] for label in self.labels], np.int64)
 
-    def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_] | Sequence[int]) -> Self:
+    def take(self, rows: Rows) -> Self:
         """Return the pictures at the given positions (or under a mask), in that order."""
         positions = np.asarray(rows)
         if positions.dtype == np.bool_:
             positions = np.flatnonzero(positions)
         labels = None if self.labels is None else tuple(self.labels[i] for i in positions)
-        return type(self)(tuple(self.ids[i] for i in positions), self.x[positions], self.encoder, labels)
+        grids = None if self.grids is None else self.grids.take(positions)
+        return type(self)(tuple(self.ids[i] for i in positions), self.x[positions], self.encoder, labels, grids)
 
     def of_classes(self, classes: Sequence[str]) -> Self:
         """Return the pictures whose label is one of `classes`."""

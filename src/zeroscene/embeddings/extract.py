@@ -4,9 +4,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,8 +16,10 @@ import numpy.typing as npt
 import torch
 
 from zeroscene.embeddings.footprint import Footprint, footprint
+from zeroscene.embeddings.grid_files import GridNote, GridWriter, require_space
 from zeroscene.embeddings.parts import PartRows, SkippedPicture
 from zeroscene.embeddings.store import EmbeddingStore, Manifest
+from zeroscene.embeddings.views import view
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import EncoderError, OptionError, PictureError, StoreError
 from zeroscene.files import json_digest
@@ -33,11 +36,11 @@ _NOT_FINITE = "the encoder gives values for it that are not finite"
 
 @dataclass(frozen=True)
 class _Prepared:
-    """One picture on its way to the encoder, or the reason why it goes no further."""
+    """One picture on its way to the encoder in all its views, or the reason why it goes no further."""
 
     id: str
     label: str | None
-    pixels: torch.Tensor | None
+    views: tuple[torch.Tensor, ...] = ()
     footprint: Footprint | None = None
     reason: str = ""
 
@@ -50,6 +53,7 @@ def extract(
     batch: int | None = None,
     part: int = 512,
     grid: bool = False,
+    views: int = 1,
     workers: int | None = None,
 ) -> EmbeddingStore:
     """Encode every picture once and keep the vectors.
@@ -64,23 +68,31 @@ def extract(
         batch: pictures that the encoder takes at once; None for 16, or 128 on a GPU.
         part: pictures in one file, which is the work that an interruption can cost.
         grid: keep the token grids too, as float16.
+        views: views of each picture whose grids are kept; those after the first are augmented (`embeddings.views`). The
+            vectors are always those of the first.
         workers: decoding threads; None for one a core.
 
     Raises:
         EncoderError: grids are wanted of an encoder that has none.
         EncoderMismatchError: the store was begun with another encoder.
-        OptionError: a number is not positive.
-        StoreError: the store belongs to other pictures or options, another run is writing it, the disk is full, or
-            not one picture could be encoded.
+        OptionError: a number is not positive, or several views are wanted without grids.
+        StoreError: the store belongs to other pictures or options, another run is writing it, the grids do not fit on
+            the disk, or not one picture could be encoded.
     """
     batch = batch if batch is not None else (128 if torch.cuda.is_available() else 16)
     workers = workers if workers is not None else (os.cpu_count() or 1)
-    for name, value in (("batch", batch), ("part", part), ("workers", workers)):
+    for name, value in (("batch", batch), ("part", part), ("views", views), ("workers", workers)):
         if value < 1:
             raise OptionError(f"{name} must be at least 1, not {value}")
     if grid and encoder.grid is None:
         raise EncoderError(f"{encoder.identity.name} has no token grid; embed without grids")
-    store = EmbeddingStore.begin(store_path, _manifest(pictures, encoder, batch, part, grid))
+    if views > 1 and not grid:
+        raise OptionError(
+            f"{views} views need the token grids to be kept (--grid, or grid=True): vectors are of one view"
+        )
+    manifest = _manifest(pictures, encoder, batch, part, views if grid else None)
+    _require_space(manifest, Path(store_path))
+    store = EmbeddingStore.begin(store_path, manifest)
     with store.writing():
         todo = [k for k in range(store.part_count) if not store.has(k)]
         labels: tuple[str | None, ...] = pictures.labels or (None,) * len(pictures.ids)
@@ -88,15 +100,14 @@ def extract(
         done = len(pictures.ids) - len(waiting)
         prepared = _ahead(
             waiting,
-            lambda row: _prepare(pictures.ids[row], labels[row], pictures, encoder),
+            lambda row: _prepare(pictures.ids[row], labels[row], pictures, encoder, views),
             workers,
             2 * batch + workers,
         )
         with closing(prepared), progress("embedding", len(pictures.ids), done=done) as advance:
             for k in todo:
                 count = len(_of_part(pictures.ids, k, part))
-                rows = _encode_part(islice(prepared, count), encoder, batch, grid, store.manifest.listings[k], advance)
-                store.write(k, rows)
+                store.write(k, _encode_part(islice(prepared, count), encoder, store, k, advance))
         store.finish()
     if len(store.skipped) == len(pictures.ids):
         first = store.skipped[0] if store.skipped else SkippedPicture(str(pictures.root), "it holds no pictures")
@@ -107,13 +118,20 @@ def extract(
     return store
 
 
-def _manifest(pictures: SceneFolder, encoder: ImageEncoder, batch: int, part: int, grid: bool) -> Manifest:
+def _require_space(manifest: Manifest, folder: Path) -> None:
+    # Before the store is begun: one that has no room must not be in the way of one with fewer views.
+    if manifest.grid is not None:
+        written = sum(path.stat().st_size for path in folder.glob("part-*.grid.npy"))
+        require_space(folder, manifest.count * manifest.views * 2 * prod(manifest.grid) - written)
+
+
+def _manifest(pictures: SceneFolder, encoder: ImageEncoder, batch: int, part: int, views: int | None) -> Manifest:
     starts = range(0, len(pictures.ids), part)
     arithmetic = {name: str(getattr(encoder, name)) for name in ("precision", "backend") if hasattr(encoder, name)}
     return Manifest(
         encoder.identity,
         encoder.width,
-        encoder.grid if grid else None,
+        encoder.grid if views else None,
         tuple(_listing(pictures, k, part) for k in range(len(starts))),
         len(pictures.ids),
         pictures.labels is not None,
@@ -121,6 +139,7 @@ def _manifest(pictures: SceneFolder, encoder: ImageEncoder, batch: int, part: in
         batch,
         arithmetic,
         environment(),
+        views or 1,
     )
 
 
@@ -141,12 +160,14 @@ def _of_part(values: tuple[T, ...], k: int, part: int) -> tuple[T, ...]:
     return values[k * part : (k + 1) * part]
 
 
-def _prepare(picture: str, label: str | None, pictures: SceneFolder, encoder: ImageEncoder) -> _Prepared:
+def _prepare(picture: str, label: str | None, pictures: SceneFolder, encoder: ImageEncoder, views: int) -> _Prepared:
     path = pictures.path(picture)
     try:
-        return _Prepared(picture, label, encoder.prepare(decode(path)), footprint(path))
+        decoded = decode(path)
+        prepared = tuple(encoder.prepare(view(decoded, picture, number)) for number in range(views))
+        return _Prepared(picture, label, prepared, footprint(path))
     except PictureError as error:
-        return _Prepared(picture, label, None, reason=" ".join(str(error).removeprefix(f"{path}: ").split()))
+        return _Prepared(picture, label, reason=" ".join(str(error).removeprefix(f"{path}: ").split()))
 
 
 def _ahead(items: Iterable[T], work: Callable[[T], R], workers: int, ahead: int) -> Generator[R, None, None]:
@@ -165,50 +186,74 @@ def _ahead(items: Iterable[T], work: Callable[[T], R], workers: int, ahead: int)
 
 
 def _encode_part(
-    prepared: Iterator[_Prepared], encoder: ImageEncoder, batch: int, grid: bool, listing: str, advance: Advance
+    prepared: Iterator[_Prepared], encoder: ImageEncoder, store: EmbeddingStore, k: int, advance: Advance
 ) -> PartRows:
-    """Encode one part; batches hold decoded pictures only and never reach into another part."""
+    """Encode one part, its grids to their file, the rest returned."""
+    with store.writing_grids(k) if store.manifest.grid else nullcontext() as tokens:
+        rows = _encode_batches(prepared, encoder, store.manifest, tokens, advance)
+    note = GridNote.of(store.grid_path(k)) if store.manifest.grid else None
+    return replace(rows, pictures=store.manifest.listings[k], grids=note)
+
+
+def _encode_batches(
+    prepared: Iterator[_Prepared],
+    encoder: ImageEncoder,
+    manifest: Manifest,
+    tokens: GridWriter | None,
+    advance: Advance,
+) -> PartRows:
+    """Encode pictures in batches, which hold decoded pictures only and never reach into another part."""
     kept: list[_Prepared] = []
     skipped: list[SkippedPicture] = []
     pooled: list[npt.NDArray[np.float32]] = [np.empty((0, encoder.width), np.float32)]
-    grids: list[npt.NDArray[np.float16]] = [np.empty((0, *(encoder.grid or ())), np.float16)]
 
     def encode(pending: list[_Prepared]) -> None:
-        pixels_BCHW = torch.stack([p.pixels for p in pending if p.pixels is not None])
-        encoded = encoder.encode(pixels_BCHW, grid=grid)
-        x = encoded.pooled_BD.numpy()
+        x, grids_BVHWD = _encode_views(pending, encoder, manifest.views, tokens is not None)
         finite = np.isfinite(x).all(1)
-        if encoded.grid_BHWD is not None:
-            with np.errstate(over="ignore"):
-                tokens = encoded.grid_BHWD.numpy().astype(np.float16)
-            finite &= np.isfinite(tokens).all((1, 2, 3))
-            grids.append(tokens[finite])
+        if tokens is not None:
+            finite = finite & np.isfinite(grids_BVHWD.reshape(len(x), -1)).all(1)
+            tokens.append(grids_BVHWD[finite])
         pooled.append(x[finite])
         for picture, good in zip(pending, finite, strict=True):
             if good:
-                kept.append(replace(picture, pixels=None))
+                kept.append(replace(picture, views=()))
             else:
                 skipped.append(SkippedPicture(picture.id, _NOT_FINITE))
         advance(len(pending))
 
     pending: list[_Prepared] = []
     for picture in prepared:
-        if picture.pixels is None:
+        if not picture.views:
             skipped.append(SkippedPicture(picture.id, picture.reason))
             advance(1)
             continue
         pending.append(picture)
-        if len(pending) == batch:
+        if len(pending) == manifest.batch:
             encode(pending)
             pending = []
     if pending:
         encode(pending)
     return PartRows(
-        listing,
+        "",
         [p.id for p in kept],
         [p.label for p in kept],
         [p.footprint for p in kept],
         np.concatenate(pooled),
-        np.concatenate(grids) if grid else None,
+        None,
         sorted(skipped, key=lambda s: s.id),
     )
+
+
+def _encode_views(
+    pending: list[_Prepared], encoder: ImageEncoder, views: int, grid: bool
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float16]]:
+    """Return the vectors of the first view, (B, D), and the grids of all, (B, V, H, W, D); none without `grid`."""
+    vectors: list[npt.NDArray[np.float32]] = []
+    grids: list[npt.NDArray[np.float16]] = []
+    for number in range(views):
+        encoded = encoder.encode(torch.stack([p.views[number] for p in pending]), grid=grid)
+        vectors.append(encoded.pooled_BD.numpy())
+        if encoded.grid_BHWD is not None:
+            with np.errstate(over="ignore"):
+                grids.append(encoded.grid_BHWD.numpy().astype(np.float16))
+    return vectors[0], np.stack(grids, 1) if grids else np.empty(0, np.float16)

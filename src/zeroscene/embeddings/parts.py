@@ -1,12 +1,12 @@
 """One part of an embedding store: a GeoParquet file that a reader can check page by page.
 
-Columns: `id`, `label` (null when unknown), `geometry` (WKB in OGC:CRS84, null without georeference), `embedding`
-(FixedSizeList of float32), and `grid` (FixedSizeList of float16: rows x columns x width) where grids are kept.
+Columns: `id`, `label` (null when unknown), `geometry` (WKB in OGC:CRS84, null without georeference) and `embedding`
+(FixedSizeList of float32). Token grids lie in a file of their own (`grid_files`), of which the footer keeps a note.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zeroscene.embeddings.footprint import Footprint, geo_metadata
-from zeroscene.errors import StoreError
+from zeroscene.embeddings.grid_files import GridNote, damaged
 from zeroscene.files import replacing
 
 _SKIPPED = b"zeroscene:skipped"
 _PICTURES = b"zeroscene:pictures"
+_GRIDS = b"zeroscene:grids"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class PartRows:
         labels: class of each, or None.
         footprints: outline of each on the ground, or None.
         x: (n, D) float32.
-        grids: (n, H, W, D) float16, or None.
+        grids: note of the file of their token grids, or None when none are kept.
         skipped: pictures that could not be encoded.
     """
 
@@ -50,7 +51,24 @@ class PartRows:
     labels: Sequence[str | None]
     footprints: Sequence[Footprint | None]
     x: npt.NDArray[np.float32]
-    grids: npt.NDArray[np.float16] | None
+    grids: GridNote | None
+    skipped: Sequence[SkippedPicture]
+
+
+@dataclass(frozen=True)
+class PartNotes:
+    """What the footer of a part says.
+
+    Attributes:
+        pictures: digest of the listing of this part.
+        count: pictures that were encoded.
+        grids: note of the file of their token grids, or None.
+        skipped: pictures that could not be encoded.
+    """
+
+    pictures: str
+    count: int
+    grids: GridNote | None
     skipped: Sequence[SkippedPicture]
 
 
@@ -66,8 +84,6 @@ def write_part(path: Path, rows: PartRows) -> None:
         "geometry": pa.array([None if f is None else f.wkb for f in rows.footprints], pa.binary()),
         "embedding": _fixed(rows.x, pa.float32()),
     }
-    if rows.grids is not None:
-        columns["grid"] = _fixed(rows.grids.reshape(len(rows.ids), int(np.prod(rows.grids.shape[1:]))), pa.float16())
     skipped = [[s.id, s.reason] for s in rows.skipped]
     schema = pa.schema(
         [pa.field(name, array.type, nullable=name in ("label", "geometry")) for name, array in columns.items()],
@@ -75,6 +91,7 @@ def write_part(path: Path, rows: PartRows) -> None:
             b"geo": json.dumps(geo_metadata([f for f in rows.footprints if f is not None]), sort_keys=True).encode(),
             _SKIPPED: json.dumps(skipped, ensure_ascii=False).encode(),
             _PICTURES: rows.pictures.encode(),
+            **({_GRIDS: json.dumps(asdict(rows.grids), sort_keys=True).encode()} if rows.grids else {}),
         },
     )
     with replacing(path) as temporary:
@@ -102,8 +119,8 @@ def read_part(path: Path, columns: Sequence[str]) -> Any:
         raise damaged(path) from error
 
 
-def read_notes(path: Path) -> tuple[str, list[SkippedPicture], int]:
-    """Return the listing digest, the skipped pictures and the number of rows of a part, from its footer alone.
+def read_notes(path: Path) -> PartNotes:
+    """Return what the footer of a part says; nothing else of it is read.
 
     Raises:
         StoreError: the footer is damaged.
@@ -112,16 +129,10 @@ def read_notes(path: Path) -> tuple[str, list[SkippedPicture], int]:
         footer = pq.read_metadata(path, memory_map=True)
         notes = footer.metadata or {}
         skipped = [SkippedPicture(*entry) for entry in json.loads(notes[_SKIPPED])]
-        return notes[_PICTURES].decode(), skipped, footer.num_rows
+        grids = GridNote(**json.loads(notes[_GRIDS])) if _GRIDS in notes else None
+        return PartNotes(notes[_PICTURES].decode(), footer.num_rows, grids, skipped)
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
         raise damaged(path) from error
-
-
-def damaged(path: Path) -> StoreError:
-    """Return the error for a part that cannot be trusted."""
-    return StoreError(
-        f"{path} is damaged; delete this one file and run the same embedding again: only its pictures are encoded anew"
-    )
 
 
 def vectors(column: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -1,8 +1,8 @@
 """EmbeddingStore: vectors of a data set in a folder of GeoParquet parts, made once and kept.
 
 `store.json` says what the parts were made from and with; `part-00000.parquet` ... each hold a fixed range of the
-pictures; `skipped.csv` lists the pictures that could not be encoded. Nothing in them depends on when, or in how many
-runs, they were written.
+pictures, and `part-00000.grid.npy` ... their token grids where these are kept; `skipped.csv` lists the pictures that
+could not be encoded. Nothing in them depends on when, or in how many runs, they were written.
 """
 
 import csv
@@ -16,11 +16,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from zeroscene import names
 from zeroscene.embeddings.embeddings import Embeddings
-from zeroscene.embeddings.parts import PartRows, SkippedPicture, damaged, read_notes, read_part, vectors, write_part
+from zeroscene.embeddings.grid_files import GridWriter, damaged, writing_grids
+from zeroscene.embeddings.grids import TokenGrids
+from zeroscene.embeddings.parts import (
+    PartNotes,
+    PartRows,
+    SkippedPicture,
+    read_notes,
+    read_part,
+    vectors,
+    write_part,
+)
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, EncoderMismatchError, StoreError
 from zeroscene.files import TEMPORARY_PREFIX, json_digest, read_json, write_json, write_text
@@ -44,6 +52,7 @@ class Manifest:
         batch: pictures in a batch.
         arithmetic: precision and backend of the encoder, which change the last bits of the vectors.
         environment: versions of the packages at the start.
+        views: V, the views of each picture in its token grids.
     """
 
     encoder: EncoderIdentity
@@ -56,6 +65,7 @@ class Manifest:
     batch: int
     arithmetic: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
+    views: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON value."""
@@ -63,7 +73,7 @@ class Manifest:
             "format": _FORMAT,
             "encoder": self.encoder.to_json(),
             "width": self.width,
-            "grid": list(self.grid) if self.grid else None,
+            "grid": {"shape": list(self.grid), "views": self.views} if self.grid else None,
             "pictures": {"count": self.count, "labelled": self.labelled, "digest": json_digest(self.listings)},
             "listings": list(self.listings),
             "part": self.part,
@@ -81,10 +91,11 @@ class Manifest:
         """
         if not isinstance(value, dict) or value.get("format") != _FORMAT:
             raise StoreError(f"not an embedding store of format {_FORMAT}")
+        grid = value["grid"]
         return cls(
             EncoderIdentity.from_json(value["encoder"]),
             value["width"],
-            tuple(value["grid"]) if value["grid"] else None,
+            tuple(grid["shape"]) if grid else None,
             tuple(value["listings"]),
             value["pictures"]["count"],
             value["pictures"]["labelled"],
@@ -92,11 +103,12 @@ class Manifest:
             value["batch"],
             value["arithmetic"],
             value["environment"],
+            grid["views"] if grid else 1,
         )
 
 
 class EmbeddingStore:
-    """Vectors of a data set on disk; read as a whole, part by part, or only the grids of some pictures."""
+    """Vectors of a data set on disk; read as a whole, or part by part, with the token grids or without."""
 
     def __init__(self, path: Path, manifest: Manifest):
         self.path = path
@@ -150,7 +162,7 @@ class EmbeddingStore:
                 f"{self.path} was made from other pictures ({own.count}, now {wanted.count}; their names, classes or "
                 "file sizes differ); embed into another folder, or delete this one"
             )
-        for name in ("part", "batch", "grid", "arithmetic"):
+        for name in ("part", "batch", "grid", "views", "arithmetic"):
             if (before := getattr(own, name)) != (now := getattr(wanted, name)):
                 raise StoreError(
                     f"{self.path} was begun with {name} = {_plain(before)}, now it is {_plain(now)}; "
@@ -181,35 +193,61 @@ class EmbeddingStore:
         """Return the file of a part."""
         return self.path / f"part-{part:05d}.parquet"
 
+    def grid_path(self, part: int) -> Path:
+        """Return the file of the token grids of a part."""
+        return self.path / f"part-{part:05d}.grid.npy"
+
+    def _is_there(self, part: int) -> bool:
+        return self.part_path(part).is_file() and (self.manifest.grid is None or self.grid_path(part).is_file())
+
+    def _notes(self) -> Iterator[PartNotes]:
+        paths = (self.part_path(part) for part in range(self.part_count))
+        return (read_notes(path) for path in paths if path.is_file())
+
     def has(self, part: int) -> bool:
-        """Return whether a part is there.
+        """Return whether a part is there, with its token grids if the store keeps them.
 
         Raises:
             StoreError: a file of that name is there, but is damaged or belongs to other pictures.
         """
-        path = self.part_path(part)
-        if not path.is_file():
+        if not self._is_there(part):
             return False
-        listing, _, _ = read_notes(path)
-        if listing != self.manifest.listings[part]:
-            raise damaged(path)
+        notes = read_notes(self.part_path(part))
+        if notes.pictures != self.manifest.listings[part]:
+            raise damaged(self.part_path(part))
+        self._check_grids(part, notes)
         return True
+
+    def _check_grids(self, part: int, notes: PartNotes, every_byte: bool = False) -> None:
+        if self.manifest.grid is None:
+            return
+        if notes.grids is None:
+            raise damaged(self.part_path(part))
+        notes.grids.check(self.grid_path(part), every_byte)
 
     @property
     def complete(self) -> bool:
         """Whether every part is there."""
-        return all(self.part_path(part).is_file() for part in range(self.part_count))
+        return all(self._is_there(part) for part in range(self.part_count))
 
     @cached_property
     def skipped(self) -> tuple[SkippedPicture, ...]:
         """Pictures that could not be encoded, in the order of the listing."""
-        parts = (self.part_path(part) for part in range(self.part_count))
-        return tuple(s for path in parts if path.is_file() for s in read_notes(path)[1])
+        return tuple(skipped for notes in self._notes() for skipped in notes.skipped)
 
     def __len__(self) -> int:
         """Return the number of pictures with vectors, from the footers of the parts alone."""
-        paths = (self.part_path(part) for part in range(self.part_count))
-        return sum(read_notes(path)[2] for path in paths if path.is_file())
+        return sum(notes.count for notes in self._notes())
+
+    @contextmanager
+    def writing_grids(self, part: int) -> Iterator[GridWriter]:
+        """Yield a writer of the token grids of a part, to be whole before the part itself is written.
+
+        Raises:
+            StoreError: the store keeps no grids, or the file cannot be written.
+        """
+        with writing_grids(self.grid_path(part), self._grid_shape) as writer:
+            yield writer
 
     def write(self, part: int, rows: PartRows) -> None:
         """Write one part, whole or not at all.
@@ -228,13 +266,17 @@ class EmbeddingStore:
         writer.writerows((s.id, s.reason) for s in self.skipped)
         write_text(self.path / _SKIPPED, text.getvalue())
 
-    def read(self) -> Embeddings:
+    def read(self, grids: bool = False) -> Embeddings:
         """Return all vectors in memory.
 
+        Args:
+            grids: give the token grids too; they stay on disk until they are read, and only their size is checked.
+
         Raises:
-            StoreError: the store is not finished, or a part is damaged.
+            StoreError: the store is not finished, a file is damaged, or grids are wanted and none are kept.
         """
         self._require_complete()
+        kept = self._grids(range(self.part_count)) if grids else None
         x = np.empty((len(self), self.width), np.float32)
         ids: list[str] = []
         labels: list[str] = []
@@ -242,47 +284,50 @@ class EmbeddingStore:
             x[len(ids) : len(ids) + len(part)] = part.x
             ids += part.ids
             labels += part.labels or ()
-        return Embeddings(tuple(ids), x, self.identity, tuple(labels) if self.manifest.labelled else None)
+        return Embeddings(tuple(ids), x, self.identity, tuple(labels) if self.manifest.labelled else None, kept)
 
-    def iter_parts(self) -> Iterator[Embeddings]:
+    def iter_parts(self, grids: bool = False) -> Iterator[Embeddings]:
         """Yield the vectors part by part, so that a store of any size is read in the memory of one part.
 
+        Args:
+            grids: give the token grids too, as in `read`.
+
         Raises:
-            StoreError: the store is not finished, or a part is damaged.
+            StoreError: the store is not finished, a file is damaged, or grids are wanted and none are kept.
         """
         self._require_complete()
         for part in range(self.part_count):
+            kept = self._grids([part]) if grids else None
             table = read_part(self.part_path(part), ("id", "label", "embedding"))
             labels = tuple(table["label"].to_pylist()) if self.manifest.labelled else None
             x = vectors(table["embedding"], (self.width,))
-            yield Embeddings(tuple(table["id"].to_pylist()), x, self.identity, labels)
+            yield Embeddings(tuple(table["id"].to_pylist()), x, self.identity, labels, kept)
 
-    def read_grids(self, ids: Sequence[str] | None = None) -> npt.NDArray[np.float32]:
-        """Return token grids (n, H, W, D), rows from north.
-
-        Args:
-            ids: the pictures wanted, in any order; None for all, in the order of `read`.
+    def check_grids(self) -> None:
+        """Read every byte of the token grids and compare it with what was written.
 
         Raises:
-            StoreError: the store keeps no grids, is not finished, or a part is damaged.
-            UnknownNameError: an id is not in the store.
+            StoreError: the store is not finished, keeps no grids, or a file is damaged.
         """
         self._require_complete()
+        self._grids(range(self.part_count), every_byte=True)
+
+    def _grids(self, parts: Sequence[int], every_byte: bool = False) -> TokenGrids:
+        shape = self._grid_shape
+        counts = []
+        for part in parts:
+            notes = read_notes(self.part_path(part))
+            self._check_grids(part, notes, every_byte)
+            counts.append(notes.count)
+        return TokenGrids.of_files([self.grid_path(part) for part in parts], counts, shape)
+
+    @property
+    def _grid_shape(self) -> tuple[int, int, int, int]:
         if self.manifest.grid is None:
-            raise StoreError(f"{self.path} keeps no token grids; embed into another folder with grid=True")
-        per_part = [read_part(self.part_path(k), ("id",))["id"].to_pylist() for k in range(self.part_count)]
-        known = [picture for own in per_part for picture in own]
-        wanted = known if ids is None else list(ids)
-        if strangers := set(wanted).difference(known):
-            raise names.unknown(sorted(strangers), known, f"pictures in {self.path}")
-        target = {picture: row for row, picture in enumerate(wanted)}
-        grids = np.empty((len(wanted), *self.manifest.grid), np.float32)
-        for k, own in enumerate(per_part):
-            rows = [row for row, picture in enumerate(own) if picture in target]
-            if rows:
-                stored = vectors(read_part(self.part_path(k), ("grid",))["grid"], self.manifest.grid)
-                grids[[target[own[row]] for row in rows]] = stored[rows]
-        return grids
+            raise StoreError(
+                f"{self.path} keeps no token grids; embed into another folder with them (`embed --grid`, or grid=True)"
+            )
+        return (self.manifest.views, *self.manifest.grid)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -310,7 +355,7 @@ class EmbeddingStore:
 
     def _require_complete(self) -> None:
         if not self.complete:
-            done = sum(self.part_path(part).is_file() for part in range(self.part_count))
+            done = sum(self._is_there(part) for part in range(self.part_count))
             raise StoreError(
                 f"{self.path} is not finished: {done} of {self.part_count} parts; run the same embedding again, "
                 "it goes on where it stopped"
