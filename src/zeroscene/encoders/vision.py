@@ -81,8 +81,12 @@ class VisionTower(torch.nn.Module):
             return None
         if self.layout.convolutional:
             return hidden.permute(0, 2, 3, 1)
-        height, width = self.layout.grid
-        return hidden[:, self.layout.prefix :].reshape(hidden.shape[0], height, width, hidden.shape[2])
+        tokens_BTD = hidden[:, self.layout.prefix :]
+        last_norm = getattr(self.vision, "post_layernorm", None)
+        if self.projection is not None and last_norm is not None:
+            # A patch takes the way of the class token, so that texts can be compared with places too.
+            tokens_BTD = self.projection(last_norm(tokens_BTD))
+        return tokens_BTD.reshape(tokens_BTD.shape[0], *self.layout.grid, tokens_BTD.shape[2])
 
 
 def build_tower(loaded: Loaded, source: Source, preprocessing: Preprocessing, pooling: Pooling) -> VisionTower:
