@@ -8,7 +8,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zeroscene import names
+from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, OptionError
 from zeroscene.files import digest, json_digest, replacing, write_text
 from zeroscene.vectors import unit_rows
@@ -25,6 +26,68 @@ Matrix = npt.NDArray[np.float32]
 Kind = Literal["attributes", "embedding"]
 
 _FORMAT = "zeroscene-class-table-1"
+_PROMPTS = "zeroscene-prompts-1"
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Where the attributes of a table lie in the space that an image-text model has for pictures and texts.
+
+    Attributes:
+        vectors: (A, D) float32, unit length; zeros for an attribute that the model has no words for.
+        encoder: the text tower.
+
+    Raises:
+        DataFormatError: not a matrix, or a value is not finite.
+    """
+
+    vectors: Matrix
+    encoder: EncoderIdentity
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2 or not np.isfinite(self.vectors).all():
+            raise DataFormatError(f"prompts: {self.vectors.shape} is no matrix of finite vectors, one an attribute")
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """(A,) whether the model has words for the attribute."""
+        return np.asarray(self.vectors.any(axis=1))
+
+    def write(self, path: Path, columns: Sequence[str]) -> None:
+        """Write the vectors of the columns as safetensors."""
+        from safetensors.numpy import save_file
+
+        header = {
+            "format": _PROMPTS,
+            "columns": json.dumps(list(columns)),
+            "encoder": json.dumps(self.encoder.to_json(), sort_keys=True),
+        }
+        with replacing(path) as temporary:
+            save_file({"prompts": np.ascontiguousarray(self.vectors)}, temporary, metadata=header)
+
+    @classmethod
+    def read(cls, path: Path, columns: Sequence[str]) -> Self:
+        """Read the vectors of these columns; a column that the file does not know gets zeros.
+
+        Raises:
+            DataFormatError: not such a file, or it is damaged.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as f:
+                header = f.metadata() or {}
+                vectors = f.get_tensor("prompts") if header.get("format") == _PROMPTS else None
+        except SafetensorError as error:
+            raise DataFormatError(f"{path} is damaged; write the table again, or delete this file") from error
+        if vectors is None:
+            raise DataFormatError(f"{path} holds tensors, but no prompts; move it away from the table")
+        positions = names.index(json.loads(header["columns"]), str(path))
+        chosen = np.zeros((len(columns), vectors.shape[1]), np.float32)
+        for row, column in enumerate(columns):
+            if (found := positions.get(names.key(column))) is not None:
+                chosen[row] = vectors[found]
+        return cls(chosen, EncoderIdentity.from_json(json.loads(header["encoder"])))
 
 
 @dataclass(frozen=True)
@@ -39,6 +102,8 @@ class ClassTable:
         groups: group of each column (objects, materials, ...); empty when columns have no groups.
         provenance: how the vectors were made; must hold `source`. `space` names the vector space, and two tables
             can be mixed only when their spaces are equal.
+        prompts: the columns as an image-text model knows them, where one was asked. They say where to look in a
+            picture, not what a class is, and are no part of the vector space.
 
     Raises:
         DataFormatError: shapes disagree, or a value is not finite (the class and column are named).
@@ -51,6 +116,7 @@ class ClassTable:
     kind: Kind
     groups: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=lambda: {"source": "unknown"})
+    prompts: Prompts | None = None
 
     def __post_init__(self) -> None:
         matrix = np.array(self.matrix, dtype=np.float32, order="C")
@@ -61,6 +127,10 @@ class ClassTable:
             )
         if self.groups and len(self.groups) != len(self.columns):
             raise DataFormatError(f"class table: {len(self.groups)} groups for {len(self.columns)} columns")
+        if self.prompts is not None and len(self.prompts.vectors) != len(self.columns):
+            raise DataFormatError(
+                f"class table: prompts of {len(self.prompts.vectors)} attributes for {len(self.columns)} columns"
+            )
         if not np.isfinite(matrix).all():
             row, column = np.argwhere(~np.isfinite(matrix))[0]
             raise DataFormatError(
@@ -87,7 +157,8 @@ class ClassTable:
     def fingerprint(self) -> str:
         """Digest of names and values; changes when any of them changes."""
         keys = json.dumps([names.key(c) for c in self.classes])
-        return digest(self.space, keys, self.matrix.tobytes())
+        prompts = [] if self.prompts is None else [self.prompts.vectors.tobytes()]
+        return digest(self.space, keys, self.matrix.tobytes(), *prompts)
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -147,14 +218,24 @@ class ClassTable:
         )
 
     def _like(self, classes: tuple[str, ...], matrix: Matrix) -> Self:
-        return type(self)(classes, matrix, self.columns, self.kind, self.groups, self.provenance)
+        return type(self)(classes, matrix, self.columns, self.kind, self.groups, self.provenance, self.prompts)
 
     def write(self, path: Path) -> None:
         """Write `.csv` (attributes; a second header row holds the groups) or `.safetensors` (any table).
 
+        Prompts lie beside it as `NAME.prompts.safetensors`; a file of that name is removed where there are none.
+
         Raises:
             OptionError: another suffix, or a dense embedding as CSV.
         """
+        self._write_values(path)
+        beside = _beside(path)
+        if self.prompts is None:
+            beside.unlink(missing_ok=True)
+        else:
+            self.prompts.write(beside, self.columns)
+
+    def _write_values(self, path: Path) -> None:
         if path.suffix == ".csv" and self.kind == "attributes":
             write_text(path, self._csv())
         elif path.suffix == ".safetensors":
@@ -197,11 +278,11 @@ class ClassTable:
         """
         if not path.is_file():
             raise DatasetNotFoundError(f"no such class table: {path}")
-        if path.suffix == ".csv":
-            return cls._read_csv(path)
-        if path.suffix == ".safetensors":
-            return cls._read_safetensors(path)
-        raise DataFormatError(f"{path}: a class table is .csv or .safetensors")
+        if path.suffix not in (".csv", ".safetensors"):
+            raise DataFormatError(f"{path}: a class table is .csv or .safetensors")
+        table = cls._read_csv(path) if path.suffix == ".csv" else cls._read_safetensors(path)
+        beside = _beside(path)
+        return replace(table, prompts=Prompts.read(beside, table.columns)) if beside.is_file() else table
 
     @classmethod
     def _read_csv(cls, path: Path) -> Self:
@@ -262,3 +343,7 @@ class ClassTable:
             tuple(json.loads(header["groups"])),
             json.loads(header["provenance"]),
         )
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.prompts.safetensors")
