@@ -40,7 +40,7 @@ class Origin:
     """Where the encoder of a store or a fitted method is, and a store's pictures.
 
     Attributes:
-        encoder: hub id, absolute folder, or `tiny`.
+        encoder: hub id, absolute folder, id of an open_clip model, or `tiny`.
         pooling: which output is taken.
         pictures: absolute folder that the picture ids are relative to; empty for a fitted method.
         rotations: whether its vectors are averaged over the four orientations.
@@ -53,9 +53,8 @@ class Origin:
 
     @classmethod
     def of(cls, encoder: str, pooling: str, pictures: Path | None = None, rotations: bool = False) -> Self:
-        """Return the origin of what an encoder made; folders are noted by their absolute paths."""
-        place = str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
-        return cls(place, pooling, str(pictures.resolve()) if pictures else "", rotations)
+        """Return the origin of what an encoder made; folders and files are noted by their absolute paths."""
+        return cls(_place(encoder), pooling, str(pictures.resolve()) if pictures else "", rotations)
 
     def write(self, folder: Path) -> None:
         """Write the note into a store or a fitted method."""
@@ -99,3 +98,11 @@ class Origin:
                 f"{encoder.identity.output}); give the right one: --encoder FOLDER_OR_ID"
             )
         return encoder
+
+
+def _place(encoder: str) -> str:
+    from zeroscene.encoders import open_clip
+
+    if open_clip.is_open_clip(encoder):
+        return open_clip.absolute(encoder)
+    return str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder

@@ -1,4 +1,7 @@
-"""Any Hugging Face vision model as an image encoder: ViT, CLIP and SigLIP towers, DINOv2, ResNet, ConvNeXt."""
+"""Any Hugging Face vision model as an image encoder: ViT, CLIP and SigLIP towers, DINOv2, ResNet, ConvNeXt.
+
+Models of open_clip run through the same class: `encoders.open_clip` gives their tower.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from zeroscene.encoders.base import Encoded, EncoderIdentity
+from zeroscene.encoders.open_clip import is_open_clip, load_image_tower
 from zeroscene.encoders.openvino import OpenVinoTower
 from zeroscene.encoders.preprocessing import Preprocessing, read_preprocessing
 from zeroscene.encoders.source import load_model, locate
@@ -93,10 +97,11 @@ def load_image_encoder(
     backend: Backend = "torch",
     download: bool = False,
 ) -> HuggingFaceImageEncoder:
-    """Load an image encoder from a folder in the Hugging Face layout, or by hub id.
+    """Load an image encoder from a folder in the Hugging Face layout, by hub id, or a model of open_clip.
 
     Args:
-        name_or_folder: folder, or a hub id such as `facebook/dinov2-base`.
+        name_or_folder: folder, a hub id such as `facebook/dinov2-base`, or `open-clip:ARCHITECTURE@WEIGHTS` (see
+            `encoders.open_clip`).
         precision: `auto` is bfloat16 where it is an instruction of the processor or GPU, else float32. It is not
             part of the encoder's identity: the vectors differ by rounding only.
         pooling: `auto` is the projection for a model with a text tower, the model's own pooled vector for a
@@ -108,8 +113,11 @@ def load_image_encoder(
     Raises:
         EncoderError: no such model, weights that are absent, damaged or pickled, an unknown preprocessing step, or a
             pooling that the model does not have.
-        MissingExtraError: OpenVINO is asked for and not installed.
+        MissingExtraError: OpenVINO or open_clip is asked for and not installed.
     """
+    if is_open_clip(name_or_folder):
+        identity, tower, preprocessing = load_image_tower(str(name_or_folder), pooling, download=download)
+        return HuggingFaceImageEncoder(identity, tower, preprocessing, arithmetic(precision), backend)
     source = locate(name_or_folder, download=download)
     preprocessing = read_preprocessing(source)
     tower = build_tower(load_model(source), source, preprocessing, pooling)

@@ -60,14 +60,20 @@ def read_preprocessing(source: Source) -> Preprocessing:
         # A processor without a Pillow twin: its file is complete, because such classes are newer than short forms.
         settings = raw
     try:
-        return _preprocessing(settings)
+        return from_settings(settings)
     except (EncoderError, OptionError) as error:
         raise EncoderError(f"{source.name}: {_FILE}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise EncoderError(f"{source.name}: {_FILE} cannot be understood: {one_line(error)}") from error
 
 
-def _preprocessing(settings: Mapping[str, Any]) -> Preprocessing:
+def from_settings(settings: Mapping[str, Any]) -> Preprocessing:
+    """Return the preprocessing that settings in the words of transformers describe.
+
+    Raises:
+        EncoderError: a step that this package does not have.
+        OptionError: sizes that contradict each other.
+    """
     if settings.get("rescale_offset"):
         raise EncoderError("rescale_offset is not supported")
     factor = float(settings.get("rescale_factor", 1 / 255)) if settings.get("do_rescale", True) else 1.0

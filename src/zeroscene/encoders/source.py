@@ -185,6 +185,19 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+@contextmanager
+def offline(wanted: bool = True) -> Iterator[None]:
+    """Keep the libraries of the Hugging Face hub from the network, cached files excepted."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = wanted or before
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
 def one_line(error: BaseException) -> str:
     """Return an error's text on one line, cut to a readable length."""
     text = " ".join(str(error).split()) or type(error).__name__

@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import normalize
 
 from zeroscene.encoders.base import EncoderIdentity
+from zeroscene.encoders.open_clip import OpenClipTextEncoder, is_open_clip, load_open_clip_texts
 from zeroscene.encoders.source import Loaded, Source, load_model, locate, one_line, quiet
 from zeroscene.encoders.speed import device
 from zeroscene.errors import EncoderError
@@ -160,21 +161,28 @@ class _DualTower(torch.nn.Module):
         return pooled_BD if self.projection is None else self.projection(pooled_BD)
 
 
-def load_text_encoder(name_or_folder: str | Path, *, download: bool = False) -> HuggingFaceTextEncoder:
-    """Load a text encoder from a folder in the Hugging Face layout, or by hub id.
+def load_text_encoder(
+    name_or_folder: str | Path, *, download: bool = False
+) -> HuggingFaceTextEncoder | OpenClipTextEncoder:
+    """Load a text encoder from a folder in the Hugging Face layout, by hub id, or a model of open_clip.
 
-    A model with two towers (CLIP, SigLIP) gives its texts in the space of its pictures: their cosine with the vectors
-    of `load_image_encoder` of the same model is its zero-shot score. Any other model is a sentence encoder: pooling,
-    dense layers and length come from its sentence-transformers files; without such files the tokens are averaged.
+    A model with two towers (CLIP, SigLIP, those of open_clip) gives its texts in the space of its pictures: their
+    cosine with the vectors of `load_image_encoder` of the same model is its zero-shot score. Any other model is a
+    sentence encoder: pooling, dense layers and length come from its sentence-transformers files; without such files
+    the tokens are averaged.
 
     Args:
-        name_or_folder: folder, or a hub id such as `sentence-transformers/all-MiniLM-L6-v2`.
+        name_or_folder: folder, a hub id such as `sentence-transformers/all-MiniLM-L6-v2`, or
+            `open-clip:ARCHITECTURE@WEIGHTS` (see `encoders.open_clip`).
         download: fetch a hub id that is not in the local cache; nothing is downloaded without it.
 
     Raises:
         EncoderError: no such model, weights that are absent, damaged or pickled, no tokenizer, or a pooling or layer
             that this package does not have.
+        MissingExtraError: open_clip is asked for and not installed.
     """
+    if is_open_clip(name_or_folder):
+        return load_open_clip_texts(str(name_or_folder), download=download)
     source = locate(name_or_folder, download=download)
     loaded = load_model(source)
     tokenizer = _tokenizer(source)
