@@ -13,6 +13,7 @@ from small_world import CLASSES, ENCODER, SEEN, UNSEEN, data_set, save, scene
 from zeroscene.cli.main import app
 from zeroscene.cli.sources import open_image_encoder
 from zeroscene.embeddings.embeddings import Embeddings
+from zeroscene.embeddings.store import EmbeddingStore
 from zeroscene.methods.registry import load_method
 from zeroscene.scenes.split_files import read_splits
 from zeroscene.scenes.splits import random_splits
@@ -90,6 +91,32 @@ class TestEmbed:
         run("predict", tmp_path / "m", world / "pictures", *words, tmp_path / "anew.csv")
         assert labels(tmp_path / "kept.csv") == labels(tmp_path / "anew.csv")
         assert "rotations" in error("predict", tmp_path / "m", world / "store", *words, tmp_path / "no.csv")
+
+    def test_grids_are_kept_in_as_many_views_as_asked_for(self, world: Path, tmp_path: Path) -> None:
+        words = (
+            "embed",
+            world / "pictures" / "sea",
+            "--encoder",
+            ENCODER,
+            "--grid",
+            "--views",
+            2,
+            "-o",
+            tmp_path / "s",
+        )
+        told = run(*words)
+        size = (tmp_path / "s" / "part-00000.grid.npy").stat().st_size
+        assert f"grids: {size / 1e3:,.0f} kB in 1 file\n" in told
+        grids = EmbeddingStore.open(tmp_path / "s").read(grids=True).grids
+        again = json.loads(run(*words, "--json"))
+        assert again["grids"] == {"shape": list(grids.shape), "views": 2, "bytes": size, "files": 1}
+        assert grids.views == 2
+        assert json.loads(run(*words[:4], "-o", tmp_path / "none", "--json"))["grids"] is None
+
+    def test_views_without_grids_are_refused(self, world: Path, tmp_path: Path) -> None:
+        said = error("embed", world / "pictures", "--encoder", ENCODER, "--views", 4, "-o", tmp_path / "s")
+        assert "4 views need the token grids to be kept (--grid" in said
+        assert not (tmp_path / "s").exists()
 
     def test_pictures_without_class_folders_get_no_labels(self, world: Path, tmp_path: Path) -> None:
         told = run("embed", world / "pictures" / "sea", "--encoder", ENCODER, "-o", tmp_path / "s")

@@ -35,5 +35,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     scenes = SceneFolder.open(Path(sys.argv[1]))
     print("ready", flush=True)
-    extract(scenes, OneConvolution(), sys.argv[2], batch=2, part=5, grid=True, workers=2)
+    extract(scenes, OneConvolution(), sys.argv[2], batch=2, part=5, grid=True, views=3, workers=2)
     print("done", flush=True)

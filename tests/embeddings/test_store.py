@@ -1,5 +1,6 @@
-"""The store: GeoParquet that others can read, and damage that is noticed."""
+"""The store: GeoParquet and NumPy files that others can read, and damage that is noticed."""
 
+import hashlib
 import json
 import struct
 from itertools import pairwise
@@ -133,6 +134,60 @@ def test_a_picture_without_georeference_has_no_outline(tmp_path):
     (tmp_path / "broken.tif").write_bytes(b"II*\0")
     assert footprint(tmp_path / "broken.tif") is None
     assert footprint(tmp_path / "picture.jpg") is None
+
+
+def test_a_grid_file_is_a_plain_numpy_array_with_its_digest_in_the_footer(store):
+    path = store.grid_path(1)
+    array = np.load(path, allow_pickle=False)
+    assert array.dtype == np.float16
+    assert array.shape == (7, 1, *store.manifest.grid)
+    np.save(store.path / "by-numpy.npy", array)
+    assert path.read_bytes() == (store.path / "by-numpy.npy").read_bytes()
+    note = json.loads(pq.read_schema(store.part_path(1)).metadata[b"zeroscene:grids"])
+    assert note == {"size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    store.check_grids()
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda b: b[:-2], lambda b: b + b"\0", lambda b: b""], ids=["cut", "longer", "empty"]
+)
+def test_a_grid_file_of_another_size_is_named_before_it_is_used(store, scenes, encoder, spoil):
+    path = store.grid_path(2)
+    whole = path.read_bytes()
+    path.write_bytes(spoil(whole))
+    for use in (
+        lambda: store.read(grids=True),
+        lambda: list(store.iter_parts(grids=True)),
+        lambda: extract(scenes, encoder, store.path, batch=4, part=7, grid=True),
+    ):
+        with pytest.raises(StoreError, match=r"part-00002.grid.npy is damaged; delete this one file") as caught:
+            use()
+        assert "\n" not in str(caught.value)
+    assert len(store.read()) == 24
+    path.unlink()
+    assert not store.complete
+    untouched = store.grid_path(1).stat().st_mtime_ns
+    extract(scenes, encoder, store.path, batch=4, part=7, grid=True)
+    assert path.read_bytes() == whole
+    assert store.grid_path(1).stat().st_mtime_ns == untouched
+
+
+def test_a_changed_byte_of_a_grid_is_found_when_every_byte_is_checked(store):
+    path = store.grid_path(3)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert store.read(grids=True).grids is not None
+    with pytest.raises(StoreError, match=r"part-00003.grid.npy is damaged"):
+        store.check_grids()
+
+
+def test_a_grid_file_that_is_spoilt_after_opening_is_named_when_it_is_read(store):
+    opened = store.read(grids=True)
+    path = store.grid_path(0)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(StoreError, match=r"part-00000.grid.npy is damaged"):
+        opened.grids.read([3])
+    np.testing.assert_array_equal(opened.grids.read([8]), opened.take([8]).grids.read([0]))
 
 
 @pytest.mark.parametrize("place", [100, 0.3, 0.6, -6])

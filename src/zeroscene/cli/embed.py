@@ -26,11 +26,17 @@ package: it knows drawn scenes only, and is there to try things out.
 The store is GeoParquet in parts. Killed at any moment, the same command goes
 on where it stopped, and the result is the same. A picture that cannot be
 read is listed (also in STORE/skipped.csv) and the others go on.
+
+--grid keeps what the encoder sees in each place of a picture as well, for
+methods that look at places. --views 4 adds three augmented views of each (a
+window, turned). Grids are large: the command ends before it starts when the
+disk has no room for them.
 """,
     [
         "zeroscene embed pictures --encoder models/dinov2-base -o store",
         "zeroscene embed pictures --encoder facebook/dinov2-base --download -o store",
         "zeroscene embed pictures --encoder tiny -o store",
+        "zeroscene embed pictures --encoder tiny --grid --views 4 -o store",
     ],
 )
 
@@ -41,6 +47,9 @@ def command(
     encoder: Annotated[str, typer.Option("--encoder", help="Model folder, hub id, or tiny.", rich_help_panel=ENCODER)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the store.", rich_help_panel=OUTPUT)],
     grid: Annotated[bool, typer.Option("--grid", help="Keep the grid of tokens too.", rich_help_panel=OUTPUT)] = False,
+    views: Annotated[
+        int, typer.Option("--views", help="Views of each picture in the grids.", rich_help_panel=OUTPUT)
+    ] = 1,
     batch: Annotated[
         int | None,
         typer.Option("--batch", help="Pictures at once; by default what suits the machine.", rich_help_panel=ENCODER),
@@ -78,13 +87,23 @@ def command(
     )
     had = len(EmbeddingStore.open(out)) if is_store(out) else 0
     begun = time.monotonic()
-    store = extract(pictures, loaded, out, batch=batch, grid=grid)
+    store = extract(pictures, loaded, out, batch=batch, grid=grid, views=views)
     seconds = time.monotonic() - begun
     Origin.of(encoder, pooling, pictures.root, rotations).write(out)
     _tell(output, store, pictures, had, seconds)
 
 
+def _grids(store: "EmbeddingStore") -> dict[str, Any] | None:
+    if store.manifest.grid is None:
+        return None
+    files = [store.grid_path(part) for part in range(store.part_count)]
+    size = sum(file.stat().st_size for file in files)
+    return {"shape": store.manifest.grid, "views": store.manifest.views, "bytes": size, "files": len(files)}
+
+
 def _tell(output: Output, store: "EmbeddingStore", pictures: "SceneFolder", had: int, seconds: float) -> None:
+    from zeroscene.embeddings.grid_files import size_text
+
     count = len(store)
     labels = f" of {plural(len(pictures.classes), 'class')}" if pictures.labels else ", without labels"
     output.say(f"{plural(count, 'picture')}{labels}, {store.width} wide, by {store.identity.name}")
@@ -98,11 +117,14 @@ def _tell(output: Output, store: "EmbeddingStore", pictures: "SceneFolder", had:
     beside = [{"id": s.path, "reason": s.reason} for s in pictures.skipped]
     _list(output, "skipped", skipped)
     _list(output, "not part of the data set", beside)
+    grids = _grids(store)
+    if grids:
+        output.say(f"grids: {size_text(grids['bytes'])} in {plural(grids['files'], 'file')}")
     output.say(f"store: {store.path}")
     value: dict[str, Any] = {
         "store": str(store.path), "pictures": count, "embedded_now": count - had, "seconds": round(seconds, 3),
         "width": store.width, "encoder": store.identity.to_json(), "classes": list(pictures.classes),
-        "skipped": skipped, "ignored": beside,
+        "skipped": skipped, "ignored": beside, "grids": grids,
     }  # fmt: skip
     output.result(value)
 

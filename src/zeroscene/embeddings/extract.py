@@ -209,9 +209,9 @@ def _encode_batches(
 
     def encode(pending: list[_Prepared]) -> None:
         x, grids_BVHWD = _encode_views(pending, encoder, manifest.views, tokens is not None)
-        finite = np.isfinite(x).all(1)
+        finite = np.asarray(np.isfinite(x).all(1))
         if tokens is not None:
-            finite = finite & np.isfinite(grids_BVHWD.reshape(len(x), -1)).all(1)
+            finite &= np.isfinite(grids_BVHWD).all((1, 2, 3, 4))
             tokens.append(grids_BVHWD[finite])
         pooled.append(x[finite])
         for picture, good in zip(pending, finite, strict=True):
