@@ -18,10 +18,10 @@ import argparse
 from pathlib import Path
 
 from tables import RESULTS, record
-from zeroscene.cli.annotate import read_vocabulary
 from zeroscene.embeddings.extract import extract
 from zeroscene.encoders.huggingface import load_image_encoder
 from zeroscene.encoders.text import load_text_encoder
+from zeroscene.evaluation.annotation import read_vocabulary
 from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
 from zeroscene.evaluation.runner import run_benchmark
 from zeroscene.evaluation.truth import true_table

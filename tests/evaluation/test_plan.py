@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscene.errors import DuplicateNameError, OptionError, SplitError, UnknownNameError
-from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan, embeddings_fingerprint, slug
+from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan, slug
+from zeroscene.evaluation.tables import embeddings_fingerprint
 from zeroscene.scenes.split_files import write_splits
 from zeroscene.scenes.splits import Split
 

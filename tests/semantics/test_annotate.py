@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from zeroscene.encoders.base import EncoderIdentity
-from zeroscene.errors import DataFormatError, EncoderMismatchError, OptionError, SplitError
-from zeroscene.semantics.annotate import Pictures, annotate_pictures, annotate_texts, blend
+from zeroscene.errors import DataFormatError, EncoderMismatchError, OptionError, SplitError, UnknownNameError
+from zeroscene.semantics.annotate import Pictures, Words, annotate_pictures, annotate_texts, blend, class_means
 from zeroscene.semantics.vocabulary import Vocabulary
 
 TEXT = EncoderIdentity("pair", "weights", "tokenizer", "text-projection")
@@ -112,10 +112,33 @@ def test_pictures_of_another_model_or_output_are_refused(identity: EncoderIdenti
 
 
 def test_a_constant_attribute_is_named_and_zero() -> None:
+    texts = {name: f"{text} round" for name, text in TEXTS.items()} | {"sea": "blue round", "lake": "tall round"}
+    quiet = Vocabulary(("blue", "round"), ("colour", "shape"), (("blue",), ("round",)))
+    table = annotate_texts(("sea", "lake"), quiet, WordEncoder(), texts=texts)
+    assert table.provenance["constant"] == ["round"]
+    assert not table.matrix[:, 1].any()
+    assert table.matrix[:, 0].any()
+
+
+@pytest.mark.parametrize("said", ["blue", "tall"])
+def test_attributes_that_are_all_constant_are_refused_in_one_line(said: str) -> None:
     vocabulary = Vocabulary(("blue", "loud"), ("colour", "sound"), (("blue",), ("loud",)))
-    table = annotate_texts(CLASSES, vocabulary, WordEncoder(), texts=dict.fromkeys(CLASSES, "blue"))
-    assert table.provenance["constant"] == ["blue", "loud"]
-    assert not table.matrix.any()
+    with pytest.raises(OptionError, match=r"every one of the 2 attributes is the same for all 4 classes") as refused:
+        annotate_texts(CLASSES, vocabulary, WordEncoder(), texts=dict.fromkeys(CLASSES, said))
+    assert "\n" not in str(refused.value)
+
+
+def test_words_said_once_annotate_any_pictures_without_the_text_tower() -> None:
+    words = Words.of(CLASSES, VOCABULARY, WordEncoder(), texts=TEXTS)
+    similarity = words.similarities(SHOWN.x, SHOWN.encoder)
+    shown = ("sea", "tower", "tank")
+    table = words.annotate(CLASSES, shown, class_means(similarity, SHOWN.labels, shown))
+    assert table.fingerprint == annotate_pictures(CLASSES, VOCABULARY, WordEncoder(), SHOWN, texts=TEXTS).fingerprint
+    other = Words.of(CLASSES, VOCABULARY, WordEncoder(), texts={**TEXTS, "lake": "blue"})
+    assert words.fingerprint == Words.of(CLASSES, VOCABULARY, WordEncoder(), texts=TEXTS).fingerprint
+    assert words.fingerprint != other.fingerprint
+    with pytest.raises(UnknownNameError, match="forest"):
+        words.annotate(("forest", *shown), shown, class_means(similarity, SHOWN.labels, shown))
 
 
 def test_one_class_cannot_be_normalised() -> None:

@@ -26,11 +26,8 @@ if TYPE_CHECKING:
     from zeroscene.semantics.annotate import Pictures
     from zeroscene.semantics.quality import Quality
     from zeroscene.semantics.table import ClassTable
-    from zeroscene.semantics.text import Texts
-    from zeroscene.semantics.vocabulary import Vocabulary
 
 NAME, PANEL = "annotate", "Prepare"
-_SYNTHETIC = "synthetic"
 _SHOWN = 6
 HELP = manual(
     """
@@ -100,16 +97,17 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Write the table and say what it is worth."""
-    from zeroscene.cli.texts import templates
     from zeroscene.encoders.text import load_text_encoder
     from zeroscene.errors import OptionError
+    from zeroscene.evaluation.annotation import class_texts, read_vocabulary
     from zeroscene.semantics.annotate import annotate_pictures, annotate_texts
+    from zeroscene.semantics.text import read_templates
 
     output, classes = Output(as_json), class_names(names, dataset, folder)
     if embeddings is None and (split or exemplars):
         raise OptionError("--split and --exemplar choose pictures; give the store that holds them: --embeddings STORE")
     asked = read_vocabulary(vocabulary)
-    said: dict[str, Any] = {"texts": _texts(texts, classes, asked), "templates": templates(template)}
+    said: dict[str, Any] = {"texts": class_texts(texts, classes, asked), "templates": read_templates(template)}
     reader = load_text_encoder(encoder, download=download)
     if embeddings is None:
         table = annotate_texts(classes, asked, reader, **said)
@@ -118,25 +116,6 @@ def command(
         table = annotate_pictures(classes, asked, reader, shown, exemplars=exemplars or (), **said)
     table.write(out)
     _tell(table, out, output)
-
-
-def read_vocabulary(given: str) -> "Vocabulary":
-    """Return the vocabulary that a user named.
-
-    Raises:
-        DatasetNotFoundError, DataFormatError: a file that is not there, or is no vocabulary.
-    """
-    from zeroscene.semantics.vocabulary import Vocabulary
-
-    if given == "knowledge":
-        return Vocabulary.of_knowledge()
-    if given != _SYNTHETIC:
-        return Vocabulary.read(Path(given))
-    from zeroscene.scenes.synthetic.vocabulary import ATTRIBUTES
-
-    return Vocabulary(
-        tuple(a.name for a in ATTRIBUTES), tuple(a.group for a in ATTRIBUTES), tuple(a.phrases for a in ATTRIBUTES)
-    )
 
 
 def pictures(store: Path, split: str | None, exemplars: "tuple[str, ...] | list[str]") -> "Pictures":
@@ -158,16 +137,6 @@ def pictures(store: Path, split: str | None, exemplars: "tuple[str, ...] | list[
         held = held.take([i for i, one in enumerate(held.ids) if one not in withheld])
     _ = held.classes
     return Pictures(held.x, held.labels or (), held.encoder)
-
-
-def _texts(given: str, classes: tuple[str, ...], vocabulary: "Vocabulary") -> "Texts":
-    from zeroscene.cli.texts import read_texts
-    from zeroscene.semantics.knowledge import knowledge_table
-    from zeroscene.semantics.text import attribute_texts
-
-    if given == "attributes":
-        return attribute_texts(knowledge_table(classes), vocabulary)
-    return read_texts(given)
 
 
 def _tell(table: "ClassTable", out: Path, output: Output) -> None:

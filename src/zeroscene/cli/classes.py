@@ -103,13 +103,12 @@ def text(
     as_json: Json = False,
 ) -> None:
     """Write the table."""
-    from zeroscene.cli.texts import read_texts, templates
     from zeroscene.encoders.text import load_text_encoder
-    from zeroscene.semantics.text import text_table
+    from zeroscene.semantics.text import read_templates, read_texts, text_table
 
     asked, given = class_names(names, dataset, folder), read_texts(texts)
     reader = load_text_encoder(encoder, download=download)
-    _write(text_table(asked, reader, texts=given, templates=templates(template)), out, Output(as_json))
+    _write(text_table(asked, reader, texts=given, templates=read_templates(template)), out, Output(as_json))
 
 
 @app.command(

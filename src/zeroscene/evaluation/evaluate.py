@@ -10,6 +10,7 @@ from zeroscene.evaluation.oracle import select_on_test
 from zeroscene.evaluation.protocol import Trial
 from zeroscene.evaluation.results import Choice, Examples, GeneralisedResult, Selection, ZeroShotResult
 from zeroscene.evaluation.selection import FOLDS, select
+from zeroscene.evaluation.tables import TableSource, refuse_shown, source_of
 from zeroscene.methods.registry import AnyMethod
 from zeroscene.semantics.table import ClassTable
 
@@ -24,6 +25,7 @@ class Evaluation:
         zsl: plain zero-shot, fitted on every picture of the seen classes.
         gzsl: generalised zero-shot, fitted without the held-out pictures.
         examples: pictures of unseen classes, right and wrong.
+        table: class vectors of the plain fit; its provenance names exemplars.
     """
 
     options: dict[str, Any]
@@ -31,12 +33,13 @@ class Evaluation:
     zsl: ZeroShotResult
     gzsl: GeneralisedResult
     examples: Examples
+    table: ClassTable
 
 
 def evaluate(
     method: type[AnyMethod],
     trial: Trial,
-    classes: ClassTable,
+    classes: ClassTable | TableSource,
     *,
     fixed: Mapping[str, Any] | None = None,
     selection: Selection = "honest",
@@ -48,7 +51,8 @@ def evaluate(
     Args:
         method: the method (`methods.registry.method_class`).
         trial: training and test pictures (`protocol.carve`).
-        classes: class vectors of all classes of the split.
+        classes: class vectors of all classes of the split, or the source that makes them of a training set. Each of
+            the two fits, and each validation fold, is fitted and measured with the table of its own training set.
         fixed: options that are given, not chosen.
         selection: `honest` chooses on seen classes, `defaults` takes the fixed options and gamma 0, `test-oracle`
             chooses on the test pictures.
@@ -57,19 +61,23 @@ def evaluate(
 
     Raises:
         UnknownNameError: a class of the split is absent from the table.
-        OptionError: a fixed option is unknown or out of range.
+        OptionError: a fixed option is unknown or out of range, or the class vectors are all the same.
+        SplitError: the table was annotated from pictures of unseen classes that are not named as exemplars.
         DataFormatError: a score is not finite.
     """
     given = dict(fixed or {})
-    table = classes.select(trial.split.classes)
+    source = source_of(classes)
+    table, without_held_out = (source.of(t, trial.split.classes) for t in (trial.train_all, trial.train_generalised))
+    refuse_shown(table, trial.split.unseen)
     if selection == "honest":
-        choice = select(method, trial.train_generalised, table, fixed=given, folds=folds, seed=seed)
+        own = source.within(trial.train_generalised)
+        choice = select(method, trial.train_generalised, own, fixed=given, folds=folds, seed=seed)
     elif selection == "test-oracle":
-        choice = select_on_test(method, trial, table, fixed=given, seed=seed)
+        choice = select_on_test(method, trial, source, fixed=given, seed=seed)
     else:
         choice = Choice(selection="defaults", options=given, gamma=0.0, note="nothing was chosen; gamma 0")
     plain = build(method, choice.options, seed).fit(trial.train_all, table)
     zsl, examples = zero_shot_with_examples(plain, trial.test, table)
-    without_held_out = build(method, choice.options, seed).fit(trial.train_generalised, table)
-    gzsl = generalised(without_held_out, trial.test, table, choice.gamma)
-    return Evaluation(plain.options.model_dump(mode="json"), choice, zsl, gzsl, examples)
+    fitted = build(method, choice.options, seed).fit(trial.train_generalised, without_held_out)
+    gzsl = generalised(fitted, trial.test, without_held_out, choice.gamma)
+    return Evaluation(plain.options.model_dump(mode="json"), choice, zsl, gzsl, examples, table)

@@ -7,21 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from pydantic import Field
 
 from zeroscene import names
 from zeroscene.embeddings.embeddings import Embeddings
+from zeroscene.embeddings.grids import TokenGrids
 from zeroscene.errors import DuplicateNameError, OptionError, SplitError
+from zeroscene.evaluation.annotation import Annotation, AnnotationEntry
 from zeroscene.evaluation.protocol import HOLDOUT
 from zeroscene.evaluation.results import CELL_FORMAT, Selection
 from zeroscene.evaluation.selection import FOLDS
-from zeroscene.files import digest
+from zeroscene.evaluation.tables import TableSource
+from zeroscene.files import digest, json_digest
 from zeroscene.methods.registry import method_class
 from zeroscene.options import Options, read_yaml
 from zeroscene.scenes.splits import Split
 from zeroscene.semantics.table import ClassTable
 
-_ROWS = 1 << 16
+_SAMPLE = 8
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,11 @@ class MethodPlan:
         object.__setattr__(self, "name", cls.name)
         object.__setattr__(self, "label", self.label or cls.name)
 
+    @property
+    def reads_grids(self) -> bool:
+        """Whether the method looks at token grids."""
+        return method_class(self.name).reads == "grids"
+
 
 @dataclass(frozen=True)
 class BenchmarkPlan:
@@ -58,7 +67,7 @@ class BenchmarkPlan:
     Attributes:
         name: title of the benchmark.
         embeddings: label -> pictures of one data set embedded by one encoder, or the folder of their store.
-        tables: label -> class vectors, or their file.
+        tables: label -> class vectors, their file, or what makes them of each training set.
         splits: of one data set; those without held-out pictures get `holdout` of each seen class by the cell's seed.
         methods: what is compared.
         seeds: each is a repetition: of the hold-out, of the validation folds, and of methods that draw.
@@ -74,7 +83,7 @@ class BenchmarkPlan:
 
     name: str
     embeddings: Mapping[str, Embeddings | Path]
-    tables: Mapping[str, ClassTable | Path]
+    tables: Mapping[str, ClassTable | Path | Annotation | TableSource]
     splits: tuple[Split, ...]
     methods: tuple[MethodPlan, ...]
     seeds: tuple[int, ...] = (0,)
@@ -126,6 +135,7 @@ class BenchmarkPlan:
 
         given = PlanFile.of(read_yaml(path), str(path))
         base = path.parent
+        stores = {label: base / store for label, store in given.embeddings.items()}
         splits = [split for file in given.splits for split in read_splits(base / file)]
         if given.only:
             found = {split.name: split for split in splits}
@@ -135,8 +145,13 @@ class BenchmarkPlan:
             splits = [found[name] for name in wanted]
         return cls(
             given.name or path.stem,
-            {label: base / store for label, store in given.embeddings.items()},
-            {label: base / file for label, file in given.tables.items()},
+            stores,
+            {
+                label: AnnotationEntry.of(entry, f"{path}, table {label!r}").read(base, stores, all_classes(splits))
+                if isinstance(entry, dict)
+                else base / entry
+                for label, entry in given.tables.items()
+            },
             tuple(splits),
             tuple(_method(entry) for entry in given.methods),
             given.seeds,
@@ -144,6 +159,16 @@ class BenchmarkPlan:
             given.folds,
             given.holdout,
         )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Every class of the splits, once."""
+        return all_classes(self.splits)
+
+    @property
+    def reads_grids(self) -> bool:
+        """Whether any method looks at token grids."""
+        return any(method.reads_grids for method in self.methods)
 
     def cells(self) -> Iterator["Cell"]:
         """Yield the cells in order: method, encoder, table, split, seed; the last runs fastest."""
@@ -172,15 +197,16 @@ class Cell:
         return "__".join(slug(part) for part in parts)
 
     def inputs(
-        self, plan: BenchmarkPlan, embeddings: str, table: str, environment: Mapping[str, Any]
+        self, plan: BenchmarkPlan, embeddings: str, table: str, environment: Mapping[str, Any], grids: str = ""
     ) -> dict[str, str]:
         """Return all that decides the cell's numbers.
 
         Args:
             plan: gives selection, folds and hold-out.
-            embeddings: fingerprint of the pictures (`embeddings_fingerprint`).
-            table: fingerprint of the class table.
+            embeddings: fingerprint of the pictures (`tables.embeddings_fingerprint`).
+            table: fingerprint of the class table, or of what makes it.
             environment: versions; figures of two versions do not lie in one folder.
+            grids: fingerprint of the token grids (`grids_fingerprint`); counts for methods that look at them.
         """
         return {
             "format": CELL_FORMAT,
@@ -194,6 +220,7 @@ class Cell:
             "folds": str(plan.folds),
             "holdout": str(plan.holdout),
             "environment": json.dumps(dict(environment), sort_keys=True),
+            **({"grids": grids} if self.method.reads_grids else {}),
         }
 
 
@@ -211,7 +238,7 @@ class PlanFile(Options):
     Attributes:
         name: title; the file's name where empty.
         embeddings: label -> folder of an embedding store.
-        tables: label -> class table file.
+        tables: label -> class table file, or a mapping (`annotation.AnnotationEntry`).
         splits: split files.
         only: names of the splits to take; all where empty.
         methods: names, or mappings of name, label and options.
@@ -220,7 +247,7 @@ class PlanFile(Options):
 
     name: str = ""
     embeddings: dict[str, Path]
-    tables: dict[str, Path]
+    tables: dict[str, Path | dict[str, Any]]
     splits: tuple[Path, ...]
     only: tuple[str | int, ...] = ()
     methods: tuple[str | MethodEntry, ...]
@@ -239,9 +266,23 @@ def slug(text: str) -> str:
     return re.sub(r"_+", "_", re.sub(r"[^\w.+-]+", "-", text)).strip("-_.") or "-"
 
 
-def embeddings_fingerprint(pictures: Embeddings) -> str:
-    """Return the digest of ids, labels, vectors and encoder."""
-    rows: Sequence[bytes | str] = [
-        digest(pictures.x[start : start + _ROWS].tobytes()) for start in range(0, len(pictures), _ROWS)
-    ]
-    return digest(pictures.encoder.fingerprint, json.dumps(pictures.ids), json.dumps(pictures.labels), *rows)
+def all_classes(splits: Sequence[Split]) -> tuple[str, ...]:
+    """Return every class of the splits, once, in the spelling that comes first."""
+    spelled: dict[str, str] = {}
+    for split in splits:
+        for name in split.classes:
+            spelled.setdefault(names.key(name), name)
+    return tuple(spelled.values())
+
+
+def grids_fingerprint(grids: TokenGrids | None) -> str:
+    """Return the digest of the token grids, empty where there are none.
+
+    Encoder and picture decide a grid, and the fingerprint of the pictures counts beside this one: so shape, number of
+    views and a few pictures are enough to notice grids that were made otherwise, and gigabytes are not read.
+    """
+    if grids is None or not len(grids):
+        return ""
+    rows = np.unique(np.linspace(0, len(grids) - 1, _SAMPLE).astype(np.int64))
+    sample = [digest(grids.read(rows, view).tobytes()) for view in range(grids.views)]
+    return json_digest([len(grids), list(grids.shape), grids.views, sample])

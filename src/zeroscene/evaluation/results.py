@@ -61,7 +61,13 @@ class EncoderRecord(Record):
 
 
 class TableRecord(Record):
-    """The class table of a cell: the plan's label, what it holds and where it comes from."""
+    """The class table of a cell: the plan's label, what it holds and where it comes from.
+
+    Attributes:
+        fingerprint: of the table, or of what makes it of each training set.
+        provenance: of the table of the plain fit.
+        exemplars: unseen classes whose pictures went into it; figures made with any are not zero-shot.
+    """
 
     label: str
     source: str
@@ -69,6 +75,7 @@ class TableRecord(Record):
     columns: int
     fingerprint: str
     provenance: dict[str, Any]
+    exemplars: tuple[str, ...] = ()
 
 
 class SplitRecord(Record):
@@ -263,7 +270,11 @@ class Statistic(Record):
 
 
 class SummaryRow(Record):
-    """One method, encoder and class table over all splits and seeds."""
+    """One method, encoder and class table over all splits and seeds.
+
+    Attributes:
+        exemplars: unseen classes of any of the splits whose pictures went into the class table.
+    """
 
     label: str
     method: str
@@ -277,6 +288,7 @@ class SummaryRow(Record):
     H: Statistic
     AUSUC: Statistic
     uncalibrated_H: Statistic
+    exemplars: tuple[str, ...] = ()
 
 
 class Comparison(Record):

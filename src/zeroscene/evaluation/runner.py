@@ -12,15 +12,17 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.errors import OptionError, StoreError, ZeroSceneError
-from zeroscene.evaluation.plan import BenchmarkPlan, embeddings_fingerprint
+from zeroscene.evaluation.plan import BenchmarkPlan, grids_fingerprint
 from zeroscene.evaluation.results import RESULTS_FILE, BenchmarkResult, CellResult, Failure
 from zeroscene.evaluation.summary import cells_csv, compare, summarise, summary_csv
-from zeroscene.evaluation.worker import SINGLE_THREADED, Done, Task, load_embeddings, load_table, run, start
+from zeroscene.evaluation.tables import TableSource, embeddings_fingerprint
+from zeroscene.evaluation.worker import SINGLE_THREADED, Done, Task, load_embeddings, load_source, run, start
 from zeroscene.files import TEMPORARY_PREFIX, json_digest, read_json, write_json, write_text
 from zeroscene.progress import progress
 from zeroscene.provenance import environment, now
@@ -42,16 +44,19 @@ def run_benchmark(plan: BenchmarkPlan, out: Path, jobs: int = 1) -> BenchmarkRes
         jobs: number of processes.
 
     Raises:
-        StoreError: a cell in `out` was made by other data, options or versions (what differs is named), or `out`
-            cannot be written.
+        StoreError: a cell in `out` was made by other data, options or versions (what differs is named), `out` cannot
+            be written, or a store keeps no token grids though a method looks at them.
         DatasetNotFoundError: an embedding store or a class table is not there.
+        EncoderError, EncoderMismatchError, UnknownNameError, SplitError: a class table cannot be annotated.
         OptionError: `jobs` is not positive.
         ZeroSceneError: a process was killed from outside; finished cells are kept.
     """
     if jobs < 1:
         raise OptionError(f"jobs must be 1 or more, not {jobs}")
     clean(out)
-    description, tasks = _tasks(plan, out)
+    sources = {label: load_source(given, plan.classes) for label, given in plan.tables.items()}
+    plan = replace(plan, tables=sources)
+    description, tasks = _tasks(plan, sources, out)
     waiting = [task for task in tasks if not _finished(task)]
     failures: list[Failure] = []
     with progress(plan.name, len(tasks), "cells", done=len(tasks) - len(waiting)) as advance:
@@ -85,14 +90,17 @@ def clean(out: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def _tasks(plan: BenchmarkPlan, out: Path) -> tuple[dict[str, Any], list[Task]]:
+def _tasks(plan: BenchmarkPlan, tables: Mapping[str, TableSource], out: Path) -> tuple[dict[str, Any], list[Task]]:
     """Return the plan as JSON, without paths, and its cells with all that decides their numbers."""
     versions = environment()
-    pictures = {label: _describe(load_embeddings(source)) for label, source in plan.embeddings.items()}
-    tables = {label: load_table(source) for label, source in plan.tables.items()}
+    pictures, grids = {}, {}
+    for label, source in plan.embeddings.items():
+        loaded = load_embeddings(source, plan.reads_grids)
+        pictures[label], grids[label] = _describe(loaded), grids_fingerprint(loaded.grids)
     tasks = []
     for cell in plan.cells():
-        inputs = cell.inputs(plan, pictures[cell.encoder]["fingerprint"], tables[cell.table].fingerprint, versions)
+        of_pictures, of_table = pictures[cell.encoder]["fingerprint"], tables[cell.table].fingerprint
+        inputs = cell.inputs(plan, of_pictures, of_table, versions, grids[cell.encoder])
         tasks.append(Task(cell, inputs, out / CELLS / f"{cell.name}-{json_digest(inputs)}.json"))
     description = {
         "name": plan.name,

@@ -4,7 +4,8 @@ The seen classes are divided into groups; in each fold one group plays unseen. T
 pictures of the other classes and measured as in the real test: T1 among the pseudo-unseen classes, and the
 seen/unseen curve on the kept-back 20 % and the pseudo-unseen pictures. The options with the best mean T1 are taken
 (the first of equals), then the gamma with the best mean H for them. Nothing here can reach a test picture: the
-arguments do not carry one, and this module knows no type that does.
+arguments do not carry one, and this module knows no type that does. Class vectors that are annotated from pictures are
+annotated anew in each fold, from the pictures of its pseudo-seen classes (`tables.TableSource`).
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from zeroscene.evaluation.calibration import choose_gamma
 from zeroscene.evaluation.candidates import build, option_sets
 from zeroscene.evaluation.metrics import SeenUnseenCurve, confusion_matrix, seen_unseen_curve, t1
 from zeroscene.evaluation.results import CandidateRecord, Choice, FoldRecord, rounded
+from zeroscene.evaluation.tables import TableSource, source_of
 from zeroscene.files import digest
 from zeroscene.methods.contract import TrainingSet
 from zeroscene.methods.registry import AnyMethod
@@ -79,7 +81,7 @@ def _fold(train: TrainingSet, group: set[str], seed: int) -> Fold | None:
 def select(
     method: type[AnyMethod],
     train: TrainingSet,
-    classes: ClassTable,
+    classes: ClassTable | TableSource,
     *,
     fixed: Mapping[str, Any] | None = None,
     folds: int = FOLDS,
@@ -90,16 +92,17 @@ def select(
     Args:
         method: the method; its `candidates` are tried.
         train: pictures of the seen classes, without those held out for the test.
-        classes: class vectors; only the rows of the seen classes are used.
+        classes: class vectors, or the source that makes them of a training set; only those of the seen classes, and
+            only pictures of `train`, are used.
         fixed: options that are given, not chosen.
         folds: number of validation folds, at most.
         seed: of the folds, and of the method where it has one.
 
     Raises:
         UnknownNameError: a seen class is absent from the table.
-        OptionError: a fixed option is unknown or out of range.
+        OptionError: a fixed option is unknown or out of range, or the class vectors are all the same.
     """
-    table = classes.select(train.seen)
+    source = source_of(classes).within(train)
     tried = option_sets(method, dict(fixed or {}))
     made = validation_folds(train, folds, seed)
     if not made:
@@ -110,7 +113,10 @@ def select(
     if all(len(fold.unseen) == 1 for fold in made):
         note = "too few seen classes to choose options on (one plays unseen at a time); gamma is chosen on them"
         tried = tried[:1]
-    measured = [[_measure(build(method, options, seed), fold, table) for fold in made] for options in tried]
+    tables = [source.of(fold.train, train.seen) for fold in made]
+    measured = [
+        [_measure(build(method, options, seed), *pair) for pair in zip(made, tables, strict=True)] for options in tried
+    ]
     means = [float(np.mean([accuracy for accuracy, _ in one])) for one in measured]
     best = int(np.argmax(means))
     gamma, harmonic = choose_gamma([curve for _, curve in measured[best]])

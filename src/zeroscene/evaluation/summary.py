@@ -37,6 +37,7 @@ def summarise(cells: Iterable[CellResult]) -> tuple[SummaryRow, ...]:
             table=table,
             selection=group[0].selection,
             **{name: statistic([figure(cell, name) for cell in group]) for name in _FIGURES},
+            exemplars=tuple(sorted({name for cell in group for name in cell.table.exemplars})),
         )
         for (label, encoder, table), group in groups.items()
     )
@@ -88,11 +89,24 @@ def _by_split(cells: Sequence[CellResult], metric: str) -> dict[str, float]:
 
 def cells_csv(cells: Iterable[CellResult]) -> str:
     """Return a row a cell."""
-    header = ("method", "label", "encoder", "table", "split", "seed", "selection", *_FIGURES, "gamma", "options")
+    header = (
+        "method",
+        "label",
+        "encoder",
+        "table",
+        "split",
+        "seed",
+        "selection",
+        *_FIGURES,
+        "gamma",
+        "options",
+        "exemplars",
+    )
     rows = (
         (
             cell.method, cell.label, cell.encoder.label, cell.table.label, cell.split.name, cell.seed, cell.selection,
             *(figure(cell, name) for name in _FIGURES), cell.gzsl.gamma, json.dumps(cell.options, sort_keys=True),
+            "|".join(cell.table.exemplars),
         )
         for cell in cells
     )  # fmt: skip
@@ -102,11 +116,12 @@ def cells_csv(cells: Iterable[CellResult]) -> str:
 def summary_csv(summary: Iterable[SummaryRow]) -> str:
     """Return a row for each method, encoder and table: mean and deviation of each figure."""
     header = ["method", "label", "encoder", "table", "selection", "cells"]
-    header += [f"{name}_{part}" for name in _FIGURES for part in ("mean", "deviation")]
+    header += [*(f"{name}_{part}" for name in _FIGURES for part in ("mean", "deviation")), "exemplars"]
     rows = (
         (
             row.method, row.label, row.encoder, row.table, row.selection, row.t1.count,
             *(getattr(getattr(row, name), part) for name in _FIGURES for part in ("mean", "deviation")),
+            "|".join(row.exemplars),
         )
         for row in summary
     )  # fmt: skip

@@ -7,8 +7,9 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -16,10 +17,12 @@ import torch
 
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.errors import ZeroSceneError
+from zeroscene.evaluation.annotation import Annotation
 from zeroscene.evaluation.evaluate import evaluate
 from zeroscene.evaluation.plan import BenchmarkPlan, Cell
 from zeroscene.evaluation.protocol import carve
 from zeroscene.evaluation.results import CellResult, EncoderRecord, Failure, SplitRecord, TableRecord
+from zeroscene.evaluation.tables import TableSource, exemplars_of, source_of
 from zeroscene.files import json_digest, write_json
 from zeroscene.methods.registry import method_class
 from zeroscene.provenance import environment
@@ -84,13 +87,13 @@ def run(task: Task) -> Done:
 
 def _result(plan: BenchmarkPlan, task: Task) -> CellResult:
     cell = task.cell
-    pictures, table = _embeddings(cell.encoder), _table(cell.table)
+    pictures, source = _embeddings(cell.encoder), _source(cell.table)
     trial = carve(pictures, cell.split, holdout=plan.holdout, seed=cell.seed)
     method = method_class(cell.method.name)
     found = evaluate(
         method,
         trial,
-        table,
+        source,
         fixed=cell.method.options,
         selection=plan.selection,
         folds=plan.folds,
@@ -111,11 +114,12 @@ def _result(plan: BenchmarkPlan, task: Task) -> CellResult:
         ),
         table=TableRecord(
             label=cell.table,
-            source=str(table.provenance.get("source", "unknown")),
-            kind=table.kind,
-            columns=len(table.columns),
-            fingerprint=table.fingerprint,
-            provenance=dict(table.provenance),
+            source=str(found.table.provenance.get("source", "unknown")),
+            kind=found.table.kind,
+            columns=len(found.table.columns),
+            fingerprint=source.fingerprint,
+            provenance=dict(found.table.provenance),
+            exemplars=exemplars_of(found.table.provenance),
         ),
         split=SplitRecord(
             dataset=trial.split.dataset,
@@ -134,37 +138,49 @@ def _result(plan: BenchmarkPlan, task: Task) -> CellResult:
     )
 
 
-def load_embeddings(source: Embeddings | Path) -> Embeddings:
+def load_embeddings(source: Embeddings | Path, grids: bool = False) -> Embeddings:
     """Return the pictures of a plan, read from their store unless they are in memory.
+
+    Args:
+        source: the pictures, or the folder of their store.
+        grids: give the token grids too.
 
     Raises:
         DatasetNotFoundError: there is no such store.
-        StoreError: it is damaged or not finished.
+        StoreError: it is damaged or not finished, or keeps no grids.
     """
     if isinstance(source, Embeddings):
         return source
     from zeroscene.embeddings.store import EmbeddingStore
 
-    return EmbeddingStore.open(source).read()
+    return EmbeddingStore.open(source).read(grids=grids)
 
 
-def load_table(source: ClassTable | Path) -> ClassTable:
-    """Return the class table of a plan, read from its file unless it is in memory.
+def load_source(given: ClassTable | Path | Annotation | TableSource, classes: Sequence[str]) -> TableSource:
+    """Return where the class vectors of a plan come from, with all that it reads in memory.
+
+    Args:
+        given: what the plan names.
+        classes: all classes of the plan's splits.
 
     Raises:
-        DatasetNotFoundError: there is no such file.
+        DatasetNotFoundError: there is no such file or store.
         DataFormatError: it is not a class table.
+        EncoderError, EncoderMismatchError, UnknownNameError, SplitError: as for `Annotation.open`.
     """
-    return source if isinstance(source, ClassTable) else ClassTable.read(source)
+    if isinstance(given, Annotation):
+        return given.open(classes)
+    return source_of(ClassTable.read(given) if isinstance(given, Path) else given)
 
 
 @lru_cache(maxsize=1)
 def _embeddings(label: str) -> Embeddings:
     assert _plan is not None
-    return load_embeddings(_plan.embeddings[label])
+    return load_embeddings(_plan.embeddings[label], _plan.reads_grids)
 
 
-@cache
-def _table(label: str) -> ClassTable:
+def _source(label: str) -> TableSource:
     assert _plan is not None
-    return load_table(_plan.tables[label])
+    source = _plan.tables[label]
+    assert not isinstance(source, ClassTable | Path | Annotation), "the runner sends sources"
+    return source

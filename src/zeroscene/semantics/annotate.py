@@ -17,7 +17,7 @@ although they are unseen must be named as exemplars, and the table says so for e
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -51,16 +51,135 @@ class Pictures:
     labels: tuple[str, ...]
     encoder: EncoderIdentity
 
-    def means(self, wanted: Sequence[str]) -> Matrix:
-        """Return the mean unit vector of each class's pictures, (C, D)."""
-        unit = unit_rows(self.x)
-        keys = np.array([names.key(label) for label in self.labels])
-        return np.stack([unit[keys == names.key(name)].mean(axis=0) for name in wanted]).astype(np.float32)
-
     @property
     def classes(self) -> set[str]:
         """Normalised names of the classes that have pictures."""
         return {names.key(label) for label in set(self.labels)}
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the text tower of an image-text model makes of attributes and classes: all of it that annotation needs.
+
+    Made once, it annotates the classes from any set of pictures without the text tower.
+
+    Attributes:
+        vocabulary: the attributes.
+        prompts: (A, D) unit vectors of the attributes.
+        descriptions: text of each described class.
+        spoken: (C, A) cosines of the descriptions and the attributes.
+        encoder: the text tower.
+        templates: prompts for descriptions and attributes.
+    """
+
+    vocabulary: Vocabulary
+    prompts: Matrix
+    descriptions: Mapping[str, Sequence[str]]
+    spoken: Matrix
+    encoder: EncoderIdentity
+    templates: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        classes: Sequence[str],
+        vocabulary: Vocabulary,
+        encoder: TextEncoder,
+        *,
+        texts: Texts = "descriptions",
+        templates: Sequence[str] = ("{}",),
+    ) -> Self:
+        """Encode the attributes, and the descriptions of classes.
+
+        Args:
+            classes: those that are to be annotated from descriptions, and those whose pictures are shown beside;
+                none where every class is shown.
+            vocabulary, encoder, texts, templates: as for `annotate_pictures`.
+
+        Raises:
+            OptionError: a template without exactly one `{}`, or a class with an empty text.
+            UnknownNameError: a class without a text.
+            EncoderError: a text is too long, or in words that the encoder does not know.
+        """
+        prompts_AD = vocabulary.vectors(encoder, templates)
+        described: Mapping[str, Sequence[str]] = {}
+        spoken_CA = np.zeros((0, len(vocabulary)), np.float32)
+        if classes:
+            table = text_table(classes, encoder, texts=texts, templates=templates)
+            described = table.provenance["texts"]
+            spoken_CA = np.asarray(table.matrix @ prompts_AD.T, np.float32)
+        return cls(vocabulary, prompts_AD, described, spoken_CA, encoder.identity, tuple(templates))
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all that was said, and of the tower that read it."""
+        texts = [[names.key(name), list(own)] for name, own in self.descriptions.items()]
+        return json_digest([self.vocabulary.fingerprint, texts, self.encoder.fingerprint, list(self.templates)])
+
+    def similarities(self, x: Matrix, encoder: EncoderIdentity) -> Matrix:
+        """Return the cosines of pictures and attributes, (N, A).
+
+        Args:
+            x: (N, D) vectors in the common space.
+            encoder: the image tower that made them.
+
+        Raises:
+            EncoderMismatchError: it is not the other tower of this model, or its vectors are not in the common space.
+        """
+        _check_same_model(encoder, self.encoder)
+        return np.asarray(unit_rows(x) @ self.prompts.T, np.float32)
+
+    def annotate(
+        self, classes: Sequence[str], shown: Sequence[str], seen_SA: Matrix, exemplars: Sequence[str] = ()
+    ) -> ClassTable:
+        """Return the attributes of classes, (C, A) in [0, 1].
+
+        Args:
+            classes: the rows of the table.
+            shown: those of them that have pictures; the others are annotated from their descriptions.
+            seen_SA: mean similarity of each shown class's pictures with each attribute.
+            exemplars: shown classes that are unseen; the table is marked with them.
+
+        Raises:
+            OptionError: fewer than two classes are shown, or no attribute differs between them.
+            UnknownNameError: a class was neither shown nor described.
+        """
+        if len(shown) < 2:
+            raise OptionError(
+                f"attributes from pictures need two classes with pictures or more; there are {len(shown)}"
+            )
+        known = {names.key(name) for name in shown}
+        told = [name for name in classes if names.key(name) not in known]
+        rows, trust = seen_SA, np.ones(len(self.vocabulary), np.float32)
+        if told:
+            carried, trust = _carry_over(self._spoken_of(shown), seen_SA, self._spoken_of(told))
+            rows = np.concatenate([seen_SA, carried])
+        how: dict[str, Any] = {
+            "source": "images",
+            "encoder": self.encoder.to_json(),
+            "templates": list(self.templates),
+            "exemplars": sorted(exemplars),
+            "from_pictures": list(shown),
+            "from_description": told,
+            "description_trust": [round(float(one), 4) for one in trust],
+        }
+        table = _normalised([*shown, *told], rows, self.vocabulary, how, slice(0, len(shown)))
+        return table.select(classes)
+
+    def _spoken_of(self, wanted: Sequence[str]) -> Matrix:
+        positions = names.index(tuple(self.descriptions), "descriptions")
+        if any(names.key(name) not in positions for name in wanted):
+            raise names.unknown(wanted, tuple(self.descriptions), "classes in the given texts")
+        return self.spoken[[positions[names.key(name)] for name in wanted]]
+
+
+def class_means(values_NK: Matrix, labels: Sequence[str], wanted: Sequence[str]) -> Matrix:
+    """Return the mean row of each class, (C, K); every class must have a row."""
+    positions = {names.key(name): i for i, name in enumerate(wanted)}
+    of_label = {label: positions.get(names.key(label), -1) for label in set(labels)}
+    row = np.array([of_label[label] for label in labels])
+    means = [values_NK[row == i].mean(axis=0, dtype=np.float64) for i in range(len(wanted))]
+    return np.asarray(means, np.float32)
 
 
 def annotate_texts(
@@ -81,12 +200,12 @@ def annotate_texts(
         templates: prompts for descriptions and attributes, each with one `{}`.
 
     Raises:
-        OptionError: fewer than two classes, whose values could not be normalised.
+        OptionError: fewer than two classes, whose values could not be normalised, or no attribute differs.
         EncoderError: a text is too long, or in words that the encoder does not know.
     """
-    similarity = _of_texts(classes, vocabulary, encoder, texts, templates)
+    words = Words.of(classes, vocabulary, encoder, texts=texts, templates=templates)
     how = {"source": "text", "encoder": encoder.identity.to_json(), "templates": list(templates)}
-    return _normalised(classes, similarity, vocabulary, how, rows=slice(None))
+    return _normalised(classes, words.spoken, vocabulary, how, rows=slice(None))
 
 
 def annotate_pictures(
@@ -115,36 +234,17 @@ def annotate_pictures(
 
     Raises:
         EncoderMismatchError: pictures and prompts were encoded by different models.
-        OptionError: fewer than two classes with pictures.
+        OptionError: fewer than two classes with pictures, or no attribute differs between them.
         SplitError: an exemplar without pictures.
     """
     _check_same_model(pictures.encoder, encoder.identity)
     shown = [name for name in classes if names.key(name) in pictures.classes]
-    told = [name for name in classes if names.key(name) not in pictures.classes]
     if missing := [name for name in exemplars if names.key(name) not in pictures.classes]:
         raise SplitError(f"exemplars without a picture: {', '.join(missing)}")
-    if len(shown) < 2:
-        raise OptionError(f"attributes from pictures need two classes with pictures or more; there are {len(shown)}")
-    prompts_AD = vocabulary.vectors(encoder, templates)
-    seen_SA = pictures.means(shown) @ prompts_AD.T
-    rows = dict(zip(shown, seen_SA, strict=True))
-    trust = np.ones(len(vocabulary), np.float32)
-    if told:
-        spoken = _of_texts([*shown, *told], vocabulary, encoder, texts, templates)
-        carried, trust = _carry_over(spoken[: len(shown)], seen_SA, spoken[len(shown) :])
-        rows |= dict(zip(told, carried, strict=True))
-    how: dict[str, Any] = {
-        "source": "images",
-        "encoder": encoder.identity.to_json(),
-        "templates": list(templates),
-        "exemplars": sorted(exemplars),
-        "from_description": told,
-        "description_trust": [round(float(one), 4) for one in trust],
-    }
-    known = slice(0, len(shown))
-    ordered = [*shown, *told]
-    table = _normalised(ordered, np.stack([rows[name] for name in ordered]), vocabulary, how, known)
-    return table.select(classes)
+    described = classes if len(shown) < len(classes) else ()
+    words = Words.of(described, vocabulary, encoder, texts=texts, templates=templates)
+    similarity_NA = words.similarities(pictures.x, pictures.encoder)
+    return words.annotate(classes, shown, class_means(similarity_NA, pictures.labels, shown), exemplars)
 
 
 def blend(tables: Sequence[ClassTable], weights: Sequence[float]) -> ClassTable:
@@ -177,14 +277,6 @@ def blend(tables: Sequence[ClassTable], weights: Sequence[float]) -> ClassTable:
     )
 
 
-def _of_texts(
-    classes: Sequence[str], vocabulary: Vocabulary, encoder: TextEncoder, texts: Texts, templates: Sequence[str]
-) -> Matrix:
-    """Return cosines of descriptions and attribute prompts, (C, A)."""
-    described = text_table(classes, encoder, texts=texts, templates=templates)
-    return np.asarray(described.matrix @ vocabulary.vectors(encoder, templates).T, np.float32)
-
-
 def _carry_over(spoken_SA: Matrix, shown_SA: Matrix, new_UA: Matrix) -> tuple[Matrix, Matrix]:
     """Carry similarities of descriptions over to those of pictures: the least-squares line of each attribute.
 
@@ -207,6 +299,11 @@ def _normalised(
         raise OptionError("attribute values are normalised over classes: give two classes or more")
     low, high = np.median(similarity[rows], axis=0), similarity[rows].max(axis=0)
     flat = high - low < _LEAST
+    if flat.all():
+        raise OptionError(
+            f"every one of the {len(vocabulary)} attributes is the same for all {len(similarity[rows])} classes, so "
+            "they tell no class from another; say them in other words, or take another image-text model"
+        )
     values = np.clip((similarity - low) / np.where(flat, 1.0, high - low), 0.0, 1.0)
     values[:, flat] = 0.0
     provenance = {

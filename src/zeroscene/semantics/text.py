@@ -1,13 +1,15 @@
 """Class vectors from words: names or descriptions through a text encoder, averaged over a prompt ensemble."""
 
+import csv
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from zeroscene import names
 from zeroscene.encoders.base import TextEncoder
-from zeroscene.errors import OptionError, UnknownNameError
+from zeroscene.errors import DataFormatError, DatasetNotFoundError, OptionError, UnknownNameError
 from zeroscene.files import json_digest
 from zeroscene.semantics.table import ClassTable
 from zeroscene.semantics.vocabulary import Vocabulary
@@ -77,6 +79,46 @@ def text_table(
             "space": json_digest([encoder.identity.fingerprint, list(templates)]),
         },
     )
+
+
+def read_texts(given: str, base: Path = Path()) -> Texts:
+    """Return `names` or `descriptions` as they are, anything else as the CSV of class and text that it names.
+
+    Args:
+        given: one of the two words, or a file.
+        base: folder that the file is relative to.
+
+    Raises:
+        DatasetNotFoundError: there is no such file.
+        DataFormatError: a row does not hold a class and a text.
+    """
+    if given == "names":
+        return "names"
+    if given == "descriptions":
+        return "descriptions"
+    path = base / given
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except OSError as error:
+        raise DatasetNotFoundError(f"texts {given}: not names, not descriptions, and no such file") from error
+    except UnicodeDecodeError as error:
+        raise DataFormatError(f"{path} is not UTF-8 text; save it as CSV UTF-8") from error
+    texts: dict[str, list[str]] = {}
+    spelled: dict[str, str] = {}
+    for number, row in enumerate(rows, 1):
+        if not row or [cell.strip().lower() for cell in row] == ["class", "text"]:
+            continue
+        if len(row) != 2 or not row[0].strip() or not row[1].strip():
+            raise DataFormatError(f"{path}, line {number}: a row holds a class and a text (quote a text with commas)")
+        texts.setdefault(spelled.setdefault(names.key(row[0]), row[0].strip()), []).append(row[1].strip())
+    return texts
+
+
+def read_templates(given: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the prompts that a user named, `aerial` standing for the ensemble; the text itself where none."""
+    if not given:
+        return ("{}",)
+    return tuple(one for word in given for one in (AERIAL_TEMPLATES if word == "aerial" else (word,)))
 
 
 def attribute_texts(table: ClassTable, vocabulary: Vocabulary, least: float = 0.5) -> dict[str, list[str]]:
