@@ -103,6 +103,7 @@ class VisionTransformer(nn.Module):
         self.class_embedding = nn.Parameter(torch.randn(width))
         self.positional_embedding = nn.Parameter(torch.randn(self.side**2 + 1, width))
         self.blocks = nn.ModuleList(_Block(width, act) for _ in range(layers))
+        self.attn_pool = None
         self.ln_post, self.proj = nn.LayerNorm(width), nn.Parameter(torch.randn(width, out) / 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

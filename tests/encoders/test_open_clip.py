@@ -95,18 +95,20 @@ def test_pooled_vectors_are_those_of_encode_image(package, tmp_path):
     torch.testing.assert_close(encoder.encode(shown).pooled_BD, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_grid_holds_the_patches_of_the_last_block_row_by_row(package, tmp_path):
+def test_grid_holds_the_patches_row_by_row_in_the_space_of_texts(package, tmp_path):
     file = weights(package, tmp_path)
     encoder = load_image_encoder(f"open-clip:small@{file}", precision="fp32")
     shown = pictures(encoder)
     model, pixels = of_the_package(package, file)
     with torch.no_grad():
         maps = model.visual.forward_intermediates(pixels(shown), indices=1)["image_intermediates"][0]
-    assert encoder.grid == (4, 4, 16)
-    found = encoder.encode(shown, grid=True).grid_BHWD
-    torch.testing.assert_close(found, maps.permute(0, 2, 3, 1), rtol=1e-4, atol=1e-5)
-    averaged = load_image_encoder(f"open-clip:small@{file}", precision="fp32", pooling="mean").encode(shown).pooled_BD
-    torch.testing.assert_close(averaged, maps.mean((2, 3)), rtol=1e-4, atol=1e-5)
+        projected = model.visual.ln_post(maps.permute(0, 2, 3, 1)) @ model.visual.proj
+    assert encoder.grid == (4, 4, 12)
+    torch.testing.assert_close(encoder.encode(shown, grid=True).grid_BHWD, projected, rtol=1e-4, atol=1e-5)
+    averaged = load_image_encoder(f"open-clip:small@{file}", precision="fp32", pooling="mean")
+    seen = averaged.encode(shown, grid=True)
+    torch.testing.assert_close(seen.pooled_BD, maps.mean((2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(seen.grid_BHWD, maps.permute(0, 2, 3, 1), rtol=1e-4, atol=1e-5)
 
 
 def test_texts_are_those_of_encode_text_in_the_space_of_the_pictures(package, tmp_path):

@@ -119,13 +119,13 @@ def load_image_tower(
         raise EncoderError(f"{name}: open_clip gives no class token; use pooling auto or mean")
     opened = _open(name, download)
     preprocessing = _preprocessing(opened)
-    visual = _Visual(opened.model.visual)
+    resolved: Resolved = "mean" if pooling == "mean" else "projection"
+    visual = _Visual(opened.model.visual, resolved)
     try:
         with torch.no_grad():
             out = visual(torch.zeros(1, 3, *preprocessing.geometry.size))
     except (RuntimeError, ValueError, AttributeError, NotImplementedError, AssertionError) as error:
         raise EncoderError(f"{name}: cannot encode a picture: {one_line(error)}") from error
-    resolved: Resolved = "mean" if pooling == "mean" else "projection"
     identity = EncoderIdentity(opened.name, opened.weights, preprocessing.digest, resolved)
     return (
         identity,
@@ -144,19 +144,25 @@ class _Seen:
 class _Visual(torch.nn.Module):
     """A visual tower of open_clip with the outputs that `VisionTower` reads.
 
-    The tokens are those after the last block, before the norm that only the pooled vector passes, as in the same model
-    in the Hugging Face layout.
+    The tokens are those of the same model in the Hugging Face layout: in the space of texts they have taken the way of
+    the class token, a norm and a projection; else, or where a tower pools in another way, they are those after the last
+    block.
     """
 
-    def __init__(self, visual: torch.nn.Module):
+    def __init__(self, visual: Any, pooling: Resolved):
         super().__init__()
         self.visual = visual
+        plain = getattr(visual, "attn_pool", None) is None and hasattr(visual, "ln_post")
+        self.projects = pooling == "projection" and plain and isinstance(getattr(visual, "proj", None), torch.Tensor)
 
     def forward(self, pixels_BCHW: torch.Tensor) -> _Seen:
         visual: Any = self.visual
         out = visual.forward_intermediates(pixels_BCHW, indices=1, output_fmt="NCHW")
         map_BDHW = out["image_intermediates"][-1]
-        return _Seen(map_BDHW.flatten(2).transpose(1, 2), out["image_features"], tuple(map_BDHW.shape[2:]))
+        tokens_BTD = map_BDHW.flatten(2).transpose(1, 2)
+        if self.projects:
+            tokens_BTD = visual.ln_post(tokens_BTD) @ visual.proj
+        return _Seen(tokens_BTD, out["image_features"], tuple(map_BDHW.shape[2:]))
 
 
 class OpenClipTextEncoder:
