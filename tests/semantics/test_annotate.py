@@ -1,6 +1,7 @@
 """RSMM-Attributes: values from pictures, from descriptions, and the mark that exemplars leave."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -150,6 +151,18 @@ def test_the_same_call_gives_the_same_table_and_space() -> None:
     first, second = (annotate_pictures(CLASSES, VOCABULARY, WordEncoder(), SHOWN, texts=TEXTS) for _ in range(2))
     assert first.fingerprint == second.fingerprint
     assert first.space != annotate_texts(CLASSES, VOCABULARY, WordEncoder(), texts=TEXTS).space
+
+
+def test_a_table_keeps_where_the_model_has_its_attributes() -> None:
+    vectors = VOCABULARY.vectors(WordEncoder(), ("{}",))
+    told = annotate_texts(CLASSES, VOCABULARY, WordEncoder(), texts=TEXTS)
+    shown = annotate_pictures(CLASSES, VOCABULARY, WordEncoder(), SHOWN, texts=TEXTS)
+    silent = replace(told, prompts=None)
+    for table in (told, shown, shown.select(["lake"]), blend([silent, shown], [1, 1])):
+        assert table.prompts is not None
+        assert table.prompts.encoder == TEXT
+        np.testing.assert_array_equal(table.prompts.vectors, vectors)
+    assert blend([silent], [1]).prompts is None
 
 
 def test_a_blend_is_the_weighted_mean() -> None:

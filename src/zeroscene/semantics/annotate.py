@@ -26,7 +26,7 @@ from zeroscene import names
 from zeroscene.encoders.base import EncoderIdentity, TextEncoder
 from zeroscene.errors import DataFormatError, EncoderMismatchError, OptionError, SplitError
 from zeroscene.files import json_digest
-from zeroscene.semantics.table import ClassTable
+from zeroscene.semantics.table import ClassTable, Prompts
 from zeroscene.semantics.text import Texts, text_table
 from zeroscene.semantics.vocabulary import Vocabulary
 from zeroscene.vectors import unit_rows
@@ -163,8 +163,7 @@ class Words:
             "from_description": told,
             "description_trust": [round(float(one), 4) for one in trust],
         }
-        table = _normalised([*shown, *told], rows, self.vocabulary, how, slice(0, len(shown)))
-        return table.select(classes)
+        return _normalised([*shown, *told], rows, self, how, slice(0, len(shown))).select(classes)
 
     def _spoken_of(self, wanted: Sequence[str]) -> Matrix:
         positions = names.index(tuple(self.descriptions), "descriptions")
@@ -205,7 +204,7 @@ def annotate_texts(
     """
     words = Words.of(classes, vocabulary, encoder, texts=texts, templates=templates)
     how = {"source": "text", "encoder": encoder.identity.to_json(), "templates": list(templates)}
-    return _normalised(classes, words.spoken, vocabulary, how, rows=slice(None))
+    return _normalised(classes, words.spoken, words, how, rows=slice(None))
 
 
 def annotate_pictures(
@@ -250,6 +249,8 @@ def annotate_pictures(
 def blend(tables: Sequence[ClassTable], weights: Sequence[float]) -> ClassTable:
     """Return the weighted mean of attribute tables with the same attributes, for the classes of the first.
 
+    Its prompts are those of the first table that has any.
+
     Raises:
         OptionError: no tables, or weights that are negative or all zero.
         DataFormatError: a table holds other attributes.
@@ -272,8 +273,9 @@ def blend(tables: Sequence[ClassTable], weights: Sequence[float]) -> ClassTable:
         "exemplars": exemplars,
         "space": json_digest(["blend", list(weights), [table.space for table in tables]]),
     }
+    prompts = next((table.prompts for table in tables if table.prompts is not None), None)
     return ClassTable(
-        first.classes, np.asarray(values, np.float32), first.columns, first.kind, first.groups, provenance
+        first.classes, np.asarray(values, np.float32), first.columns, first.kind, first.groups, provenance, prompts
     )
 
 
@@ -292,9 +294,10 @@ def _carry_over(spoken_SA: Matrix, shown_SA: Matrix, new_UA: Matrix) -> tuple[Ma
 
 
 def _normalised(
-    classes: Sequence[str], similarity: Matrix, vocabulary: Vocabulary, how: Mapping[str, Any], rows: slice
+    classes: Sequence[str], similarity: Matrix, words: Words, how: Mapping[str, Any], rows: slice
 ) -> ClassTable:
     """Scale each attribute so that the median of the given rows is 0 and their greatest value 1."""
+    vocabulary = words.vocabulary
     if len(similarity[rows]) < 2:
         raise OptionError("attribute values are normalised over classes: give two classes or more")
     low, high = np.median(similarity[rows], axis=0), similarity[rows].max(axis=0)
@@ -314,7 +317,13 @@ def _normalised(
     }
     provenance["space"] = json_digest([provenance[key] for key in ("source", "encoder", "vocabulary", "range")])
     return ClassTable(
-        tuple(classes), values.astype(np.float32), vocabulary.attributes, "attributes", vocabulary.groups, provenance
+        tuple(classes),
+        values.astype(np.float32),
+        vocabulary.attributes,
+        "attributes",
+        vocabulary.groups,
+        provenance,
+        Prompts(words.prompts, words.encoder),
     )
 
 
