@@ -15,8 +15,8 @@ from zeroscene.errors import DataFormatError
 
 Rows = npt.NDArray[np.int64] | npt.NDArray[np.bool_] | Sequence[int]
 
-_BLOCK = 1 << 24
-"""Numbers in memory at once when all grids are gone through: 64 MiB of float32."""
+_BLOCK = 1 << 22
+"""Numbers in memory at once when all grids are gone through: 16 MiB of float32."""
 
 
 class _Source(Protocol):
