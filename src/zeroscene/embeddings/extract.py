@@ -85,7 +85,10 @@ def extract(
         if value < 1:
             raise OptionError(f"{name} must be at least 1, not {value}")
     if grid and encoder.grid is None:
-        raise EncoderError(f"{encoder.identity.name} has no token grid; embed without grids")
+        raise EncoderError(
+            f"{encoder.identity.name} has no token grid; embed without, or take an encoder that has one: "
+            "a vision transformer (ViT, CLIP, DINOv2), Swin, ResNet, ConvNeXt, or tiny"
+        )
     if views > 1 and not grid:
         raise OptionError(
             f"{views} views need the token grids to be kept (--grid, or grid=True): vectors are of one view"
