@@ -28,10 +28,16 @@ A plan:
 
   name: UC Merced 16/5
   embeddings: {resnet50: stores/resnet50}
-  tables: {knowledge: classes.csv}
+  tables:
+    knowledge: classes.csv
+    annotated: {annotate: images, encoder: clip, embeddings: stores/clip}
   splits: [splits.json]
   methods: [kernel, eszsl, {name: mcfa, options: {epochs: 20}}]
   selection: honest
+
+A table is a file, or is annotated by an image-text model anew for each split
+and each validation fold, from the training pictures of their seen classes;
+`annotate` also takes vocabulary, texts, templates and exemplars.
 """,
     [
         "zeroscene benchmark plan.yaml -o results --jobs 2",
@@ -114,7 +120,16 @@ def summary(result: "BenchmarkResult") -> str:
     mark = "TEST-ORACLE: chosen on the test pictures" if result.selection == "test-oracle" else result.selection
     return (
         f"{result.name}: percent, mean \N{PLUS-MINUS SIGN} deviation of {plural(runs, 'run')}, selection: {mark}\n\n"
-        f"{table(header, lines, left=3)}\n"
+        f"{table(header, lines, left=3)}\n{_marks(result)}"
+    )
+
+
+def _marks(result: "BenchmarkResult") -> str:
+    """Return a line for each class table that pictures of unseen classes went into."""
+    marked = {row.table: row.exemplars for row in result.summary if row.exemplars}
+    return "".join(
+        f"MARKED: class vectors {label!r} were made with pictures of these unseen classes: {', '.join(named)}\n"
+        for label, named in marked.items()
     )
 
 

@@ -64,6 +64,7 @@ def render(results: Sequence[BenchmarkResult], pictures: Sequence[Path] = ()) ->
         figures=figures,
         results=results,
         oracle=any(s.oracle for g in found for s in g.series),
+        exemplars={g.table: g.exemplars for g in found if g.exemplars},
         only_oracle=all(s.oracle for g in found for s in g.series),
         failures=[f for r in results for f in r.failures],
         winners=_winners(found),
@@ -90,8 +91,8 @@ def _distinct(values: Iterator[Any], by: str) -> list[Any]:
 
 
 def _winners(found: Sequence[Group]) -> list[dict[str, Any]]:
-    """Return the highest T1 and H among honest figures, with where they were reached."""
-    ranked = [(group, series) for group in found for series in group.honest]
+    """Return the highest T1 and H among honest figures made without exemplars, with where they were reached."""
+    ranked = [(group, series) for group in found if not group.exemplars for series in group.honest]
     if not ranked:
         return []
     cards = []

@@ -138,6 +138,11 @@ class Group:
         return names.key(f"{self.encoder} {self.table}")
 
     @property
+    def exemplars(self) -> tuple[str, ...]:
+        """Unseen classes whose pictures went into the class vectors; figures made with any are not zero-shot."""
+        return tuple(sorted({name for s in self.series for name in s.row.exemplars}))
+
+    @property
     def honest(self) -> tuple[Series, ...]:
         """The series whose figures may be ranked."""
         return tuple(s for s in self.series if not s.oracle)
