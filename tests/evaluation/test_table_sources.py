@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -136,6 +137,35 @@ def test_selection_is_given_no_picture_but_those_it_may_see(trial, source):
     assert within.exemplars == within.exemplar_rows == ()
     chosen = [select(method_class("eszsl"), trial.train_generalised, s) for s in (source, marked)]
     assert chosen[0] == chosen[1]
+
+
+@dataclass
+class Listening:
+    """A source that notes which pictures each table was made of, after being cut to those of a training set."""
+
+    inner: AnnotatedTable
+    asked: list[tuple[set[str], set[str], bool]] = field(default_factory=list)
+    cut: bool = False
+
+    fingerprint = "listening"
+    provenance: ClassVar[dict[str, str]] = {"source": "images"}
+
+    def of(self, train, classes):
+        self.asked.append((set(train.pictures.ids), set(classes), self.cut))
+        return self.inner.of(train, classes)
+
+    def within(self, train):
+        return Listening(self.inner.within(train), self.asked, True)
+
+
+@pytest.mark.parametrize("selection", ["honest", "test-oracle"])
+def test_every_table_is_made_of_the_pictures_of_its_fit(selection, trial, source):
+    listening = Listening(source)
+    evaluate(method_class("eszsl"), trial, listening, selection=selection)
+    train, every = trial.train_generalised, set(trial.split.classes)
+    fits = [(set(t.pictures.ids), every, False) for t in (trial.train_all, train)]
+    folds = [(set(fold.train.pictures.ids), set(train.seen), True) for fold in validation_folds(train)]
+    assert listening.asked == fits + (folds if selection == "honest" else fits)
 
 
 def test_figures_come_from_the_table_of_the_fit(trial, source):

@@ -70,8 +70,7 @@ def evaluate(
     table, without_held_out = (source.of(t, trial.split.classes) for t in (trial.train_all, trial.train_generalised))
     refuse_shown(table, trial.split.unseen)
     if selection == "honest":
-        own = source.within(trial.train_generalised)
-        choice = select(method, trial.train_generalised, own, fixed=given, folds=folds, seed=seed)
+        choice = select(method, trial.train_generalised, source, fixed=given, folds=folds, seed=seed)
     elif selection == "test-oracle":
         choice = select_on_test(method, trial, source, fixed=given, seed=seed)
     else:
