@@ -104,3 +104,12 @@ def test_without_normalisation_only_the_rescaling_is_left(tmp_path):
 def test_what_cannot_be_followed_is_refused(tmp_path, settings, message):
     with pytest.raises(EncoderError, match=f"model: preprocessor_config.json.*{message}"):
         read(tmp_path, image_processor_type="NewerThanThisPackage", **settings)
+
+
+def test_the_processor_of_a_model_that_reads_texts_too_holds_it_as_a_part(tmp_path):
+    part = {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 224}, "do_center_crop": True}
+    alone = read(tmp_path, **part, crop_size=224)
+    (tmp_path / "preprocessor_config.json").unlink()
+    both = {"image_processor": HALF | part | {"crop_size": 224}, "processor_class": "CLIPProcessor"}
+    (tmp_path / "processor_config.json").write_text(json.dumps(both))
+    assert read_preprocessing(Source("model", tmp_path)) == alone

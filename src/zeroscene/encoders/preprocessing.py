@@ -10,6 +10,8 @@ from zeroscene.files import json_digest
 from zeroscene.pixels import Geometry
 
 _FILE = "preprocessor_config.json"
+# Where transformers 5 saves the processor of a model that reads texts too.
+_WITH_TEXTS, _PART = "processor_config.json", "image_processor"
 _INTERPOLATION: dict[int, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
 # A class of transformers that does not name a step in its settings does not take it.
 _STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
@@ -40,14 +42,14 @@ class Preprocessing:
 
 
 def read_preprocessing(source: Source) -> Preprocessing:
-    """Read a model's preprocessing from its own preprocessor_config.json.
+    """Read a model's preprocessing from its own preprocessor_config.json, or from the image part of its processor's.
 
     The class of transformers that the file names fills in what the file leaves out; pictures never pass through it.
 
     Raises:
         EncoderError: no such file, or a step that this package does not have.
     """
-    raw = source.config(_FILE)
+    raw = source.config(_FILE) or (source.config(_WITH_TEXTS) or {}).get(_PART)
     if raw is None:
         raise EncoderError(f"{source.name}: no {_FILE} in {source.folder}, so its preprocessing is not known")
     from transformers import AutoImageProcessor
