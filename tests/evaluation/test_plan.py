@@ -1,13 +1,17 @@
 import numpy as np
 import pytest
 from benchmark_job import plan
-from evaluation_world import pictures, split
+from evaluation_world import pictures, split, write_store
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscene.errors import DuplicateNameError, OptionError, SplitError, UnknownNameError
-from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan, slug
+from zeroscene.embeddings.grids import TokenGrids
+from zeroscene.errors import DuplicateNameError, OptionError, SplitError, StoreError, UnknownNameError
+from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan, all_classes, grids_fingerprint, slug
 from zeroscene.evaluation.tables import embeddings_fingerprint
+from zeroscene.evaluation.worker import load_embeddings
+from zeroscene.methods import registry
+from zeroscene.methods.eszsl import ESZSL
 from zeroscene.scenes.split_files import write_splits
 from zeroscene.scenes.splits import Split
 
@@ -60,6 +64,43 @@ def test_the_fingerprint_of_pictures_follows_all_that_counts():
     turned = x.take(np.arange(len(x))[::-1])
     assert embeddings_fingerprint(same) == embeddings_fingerprint(x)
     assert len({embeddings_fingerprint(other) for other in (x, turned, pictures(seed=1), pictures(noise=0.3))}) == 4
+
+
+def test_the_classes_of_a_plan_are_those_of_all_splits_once():
+    one, other = Split("d", "1", ("a", "b"), ("c",)), Split("d", "2", ("A", "D"), ("c",))
+    assert all_classes([one, other]) == ("a", "b", "c", "D")
+
+
+class Gazer(ESZSL):
+    """A method that says it looks at token grids."""
+
+    name, reads = "gazer", "grids"
+
+
+def test_token_grids_count_for_the_methods_that_look_at_them_alone(monkeypatch):
+    monkeypatch.setitem(registry._METHODS, "gazer", f"{__name__}:Gazer")
+    asked = plan(methods=(MethodPlan("eszsl"), MethodPlan("gazer")))
+    assert asked.reads_grids
+    assert not plan().reads_grids
+    inputs = {cell.method.name: cell.inputs(asked, "x", "t", {}, "g") for cell in asked.cells()}
+    assert inputs["gazer"]["grids"] == "g"
+    assert "grids" not in inputs["eszsl"]
+
+
+def test_the_fingerprint_of_grids_follows_shape_views_and_values():
+    values = np.random.default_rng(0).random((12, 2, 3, 3, 4)).astype(np.float16)
+    others = [values, values[:, :1], values[:6], values.reshape(12, 2, 9, 1, 4), values + 1]
+    assert grids_fingerprint(TokenGrids.of(values.copy())) == grids_fingerprint(TokenGrids.of(values))
+    assert len({grids_fingerprint(TokenGrids.of(one)) for one in others}) == len(others)
+    assert grids_fingerprint(None) == ""
+
+
+def test_a_store_without_grids_is_refused_where_they_are_looked_at(tmp_path):
+    write_store(tmp_path / "store", pictures())
+    assert load_embeddings(tmp_path / "store").grids is None
+    with pytest.raises(StoreError, match="grid") as refused:
+        load_embeddings(tmp_path / "store", grids=True)
+    assert "\n" not in str(refused.value)
 
 
 @given(st.text(max_size=30))
