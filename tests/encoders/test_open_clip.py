@@ -7,12 +7,14 @@ The package is often absent, because it needs torchvision. The tests then run on
 import importlib
 import json
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import open_clip_stand_in
 import pytest
 import torch
+import transformers as hf
 from safetensors.torch import save_file
 
 from small_world import scene
@@ -109,6 +111,53 @@ def test_grid_holds_the_patches_row_by_row_in_the_space_of_texts(package, tmp_pa
     seen = averaged.encode(shown, grid=True)
     torch.testing.assert_close(seen.pooled_BD, maps.mean((2, 3)), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(seen.grid_BHWD, maps.permute(0, 2, 3, 1), rtol=1e-4, atol=1e-5)
+
+
+def as_open_clip(clip: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the parameters of a CLIP in the Hugging Face layout under their names in open_clip."""
+    seen, read = "vision_model.", "text_model."
+    found = {
+        "visual.conv1.weight": clip[f"{seen}embeddings.patch_embedding.weight"],
+        "visual.class_embedding": clip[f"{seen}embeddings.class_embedding"],
+        "visual.positional_embedding": clip[f"{seen}embeddings.position_embedding.weight"],
+        "visual.proj": clip["visual_projection.weight"].T,
+        "token_embedding.weight": clip[f"{read}embeddings.token_embedding.weight"],
+        "positional_embedding": clip[f"{read}embeddings.position_embedding.weight"],
+        "text_projection": clip["text_projection.weight"].T,
+        "logit_scale": clip["logit_scale"],
+    }
+    norms = {"visual.ln_pre": f"{seen}pre_layrnorm", "visual.ln_post": f"{seen}post_layernorm"}
+    norms["ln_final"] = f"{read}final_layer_norm"
+    parts = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}
+    for layer, (theirs, ours) in product(range(2), (("visual.", seen), ("", read))):
+        block, own = f"{theirs}transformer.resblocks.{layer}.", f"{ours}encoder.layers.{layer}."
+        norms |= {block + name: own + part for name, part in parts.items()}
+        norms[f"{block}attn.out_proj"] = f"{own}self_attn.out_proj"
+        for kind in ("weight", "bias"):
+            found[f"{block}attn.in_proj_{kind}"] = torch.cat([clip[f"{own}self_attn.{q}_proj.{kind}"] for q in "qkv"])
+    found |= {f"{name}.{kind}": clip[f"{part}.{kind}"] for name, part in norms.items() for kind in ("weight", "bias")}
+    return {name: tensor.contiguous() for name, tensor in found.items()}
+
+
+@pytest.mark.parametrize("pooling", ["auto", "mean"])
+def test_a_clip_is_the_same_encoder_in_both_layouts(tmp_path, pooling):
+    with_small_models(real_package(), tmp_path)
+    layers = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    text = layers | {"vocab_size": 49408, "max_position_embeddings": 24, "hidden_act": "gelu"}
+    vision = layers | {"image_size": 32, "patch_size": 8, "hidden_act": "gelu"}
+    torch.manual_seed(0)
+    clip = hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config=vision, projection_dim=12))
+    clip.save_pretrained(tmp_path / "clip")
+    (tmp_path / "clip" / "preprocessor_config.json").write_text(
+        json.dumps({"image_processor_type": "CLIPImageProcessor", "size": 32, "crop_size": 32})
+    )
+    save_file(as_open_clip(clip.state_dict()), tmp_path / "clip.safetensors")
+    one = load_image_encoder(tmp_path / "clip", precision="fp32", pooling=pooling)
+    other = load_image_encoder(f"open-clip:small@{tmp_path / 'clip.safetensors'}", precision="fp32", pooling=pooling)
+    assert one.identity.preprocessing == other.identity.preprocessing
+    seen, found = (encoder.encode(pictures(encoder), grid=True) for encoder in (one, other))
+    torch.testing.assert_close(found.pooled_BD, seen.pooled_BD, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.grid_BHWD, seen.grid_BHWD, rtol=1e-4, atol=1e-5)
 
 
 def test_texts_are_those_of_encode_text_in_the_space_of_the_pictures(package, tmp_path):
