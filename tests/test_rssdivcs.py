@@ -1,7 +1,7 @@
 """The recipe of docs/rssdivcs.md, its commands and plans as they stand there, on a miniature of the data set.
 
 The miniature has the 70 folders with a few drawn pictures each, and the encoder that ships in the place of CLIP. Two
-things are less than on the page: the number of splits, and the epochs of the methods that train for long.
+things are less than on the page: the number of splits, and how long the methods train.
 """
 
 import json
@@ -27,6 +27,7 @@ RATIOS = {"60-10": (60, 10), "50-20": (50, 20), "40-30": (40, 30)}
 TABLES = ["knowledge", "text", "images"]
 EACH, SIDE, SPLITS = 5, 80, 1
 SHORT = {
+    "dsva": {"episodes_per_epoch": 5},
     "mcfa": {"epochs": 1, "classifier_epochs": 1},
     "cada-vae": {"epochs": 1, "classifier_epochs": 1},
     "ale": {"epochs": 2},
