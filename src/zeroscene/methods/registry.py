@@ -18,6 +18,7 @@ _METHODS = {
     "kernel": "zeroscene.methods.kernel:KernelPrototypes",
     "cada-vae": "zeroscene.methods.mcfa:CADAVAE",
     "mcfa": "zeroscene.methods.mcfa:MCFA",
+    "dsva": "zeroscene.methods.dsva.method:DSVA",
 }
 
 

@@ -43,6 +43,14 @@ class Episodes:
             within = _draw(rng, sizes[classes], self.shots)
         return classes, of_class[starts[classes][..., None] + within]
 
+    def draw(self, rng: np.random.Generator, count: int) -> Iterator[Indices]:
+        """Yield the pictures of `count` episodes, (C K,) each, class by class."""
+        while count > 0:
+            _, pictures_ECK = self.epoch(rng)
+            for pictures_CK in pictures_ECK[:count]:
+                yield pictures_CK.ravel()
+            count -= len(pictures_ECK)
+
     def steps(self, rng: np.random.Generator, per_step: int) -> Iterator[tuple[Indices, Indices]]:
         """Yield one epoch in steps of `per_step` episodes; the last step may hold fewer."""
         classes, pictures = self.epoch(rng)
