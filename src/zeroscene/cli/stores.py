@@ -41,7 +41,9 @@ def open_pictures(folder: Path) -> SceneFolder:
 
 
 @contextmanager
-def passing_store(pictures: SceneFolder, encoder: ImageEncoder, beside: Path | None) -> Iterator[EmbeddingStore]:
+def passing_store(
+    pictures: SceneFolder, encoder: ImageEncoder, beside: Path | None, *, grid: bool = False
+) -> Iterator[EmbeddingStore]:
     """Yield a store of the pictures that is removed when all that needed it is done.
 
     Args:
@@ -49,17 +51,21 @@ def passing_store(pictures: SceneFolder, encoder: ImageEncoder, beside: Path | N
         encoder: with what.
         beside: the file that the pictures are embedded for. The store lies hidden beside it, and an interrupted run
             leaves it there to be continued; without a file it lies among the system's temporary files.
+        grid: keep the token grids too; read them with `read(grids=True)` before the store goes.
+
+    Raises:
+        EncoderError: grids are wanted of an encoder that has none.
     """
     if beside is None:
         with tempfile.TemporaryDirectory(prefix="zeroscene-") as folder:
-            yield extract(pictures, encoder, Path(folder) / "store")
+            yield extract(pictures, encoder, Path(folder) / "store", grid=grid)
         return
     place = beside.parent / f".{beside.name}.embeddings"
     try:
-        store = extract(pictures, encoder, place)
+        store = extract(pictures, encoder, place, grid=grid)
     except StoreError:
         # Begun for other pictures or with another batch: nothing of it is of use here.
         shutil.rmtree(place, ignore_errors=True)
-        store = extract(pictures, encoder, place)
+        store = extract(pictures, encoder, place, grid=grid)
     yield store
     shutil.rmtree(place, ignore_errors=True)
