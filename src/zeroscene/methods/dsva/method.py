@@ -124,7 +124,19 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
         net = self._begin(train, table)
         self._train(net, train, net.class_vectors(torch.tensor(table.matrix)))
         arrays = {f"net.{name}": value.numpy() for name, value in net.state_dict().items()}
-        return arrays | {"inputs": np.array([INPUTS.index(net.inputs)])}
+        return arrays | {"inputs": np.array([INPUTS.index(net.inputs)])} | self._scale(net, train)
+
+    @torch.no_grad()
+    def _scale(self, net: DSVANet, train: TrainingSet) -> State:
+        """Return mean and deviation of each branch's attributes over training pictures."""
+        rows = _sample(train.y, self.options.seed)
+        parts = np.split(rows, range(_BLOCK, len(rows), _BLOCK))
+        looked = [net(self._views(train.pictures, part, net.inputs)).attributes for part in parts]
+        state: State = {}
+        for branch in net.branches:
+            deviation_A, mean_A = torch.std_mean(torch.cat([found[branch] for found in looked]), 0, correction=0)
+            state |= {f"strength.mean.{branch}": mean_A.numpy(), f"strength.deviation.{branch}": deviation_A.numpy()}
+        return state
 
     def _begin(self, train: TrainingSet, table: ClassTable) -> DSVANet:
         o = self.options
@@ -205,6 +217,16 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
         net = self.net()
         phi_CA = net.class_vectors(torch.tensor(table.matrix))
         return {branch: net.class_weights(branch, phi_CA) for branch in self.predicting}
+
+    def strength_scale(self, branch: Branch) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation of a branch's attributes over training pictures, each (A,).
+
+        Raises:
+            NotFittedError: `fit` or `load` comes first.
+        """
+        self.require_fitted()
+        mean_A, deviation_A = (self.state_[f"strength.{name}.{branch}"] for name in ("mean", "deviation"))
+        return torch.from_numpy(mean_A), torch.from_numpy(deviation_A)
 
     @property
     def predicting(self) -> tuple[Branch, ...]:
