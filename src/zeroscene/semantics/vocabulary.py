@@ -7,7 +7,7 @@ stand in one cell, separated by `|`.
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from zeroscene import names
 from zeroscene.encoders.base import TextEncoder
-from zeroscene.errors import DataFormatError, DatasetNotFoundError
+from zeroscene.errors import DataFormatError, DatasetNotFoundError, OptionError
 from zeroscene.files import json_digest, write_text
 from zeroscene.semantics import knowledge
+from zeroscene.semantics.table import ClassTable, Prompts
 from zeroscene.vectors import unit_rows
 
 _HEADER: Final = ("attribute", "group", "prompt")
@@ -122,3 +123,36 @@ class Vocabulary:
         ends = np.cumsum([len(own) for own in said])
         means = np.stack([part.mean(axis=0) for part in np.split(encoded, ends[:-1])])
         return unit_rows(means)
+
+
+def with_prompts(
+    table: ClassTable, vocabulary: Vocabulary, encoder: TextEncoder, templates: Sequence[str] = ("{}",)
+) -> ClassTable:
+    """Return a table with the words that an image-text model has for its attributes; no value changes.
+
+    Args:
+        table: an attribute table, from wherever its values come.
+        vocabulary: words for attributes; one that the table does not have is passed over, and an attribute of the
+            table that is not in it gets zeros.
+        encoder: text tower of the model.
+        templates: prompts, each with one `{}`.
+
+    Raises:
+        OptionError: no attribute of the table is in the vocabulary.
+        EncoderError: a prompt is longer than the encoder reads, or in words it does not know.
+    """
+    columns = names.index(table.columns, "class table columns")
+    rows = [row for row, attribute in enumerate(vocabulary.attributes) if names.key(attribute) in columns]
+    if not rows:
+        raise OptionError(
+            f"none of the {len(table.columns)} attributes of the class table ({table.columns[0]}, ...) is in the "
+            f"vocabulary ({vocabulary.attributes[0]}, ...); give words for the attributes of this table"
+        )
+    shared = Vocabulary(
+        tuple(vocabulary.attributes[row] for row in rows),
+        tuple(vocabulary.groups[row] for row in rows),
+        tuple(vocabulary.prompts[row] for row in rows),
+    )
+    vectors = np.zeros((len(table.columns), encoder.width), np.float32)
+    vectors[[columns[names.key(attribute)] for attribute in shared.attributes]] = shared.vectors(encoder, templates)
+    return replace(table, prompts=Prompts(vectors, encoder.identity))
