@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from zeroscene.files import json_digest
+from zeroscene.pixels import Geometry
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,11 @@ class ImageEncoder(Protocol):
     @property
     def grid(self) -> tuple[int, int, int] | None:
         """(H, W, D) of the token grid, or None for an encoder without one."""
+        ...
+
+    @property
+    def geometry(self) -> Geometry:
+        """How pictures become the size that the model sees: where in a picture a token lies."""
         ...
 
     def prepare(self, picture_HWC: npt.NDArray[np.uint8]) -> torch.Tensor:

@@ -8,6 +8,7 @@ import torch
 
 from zeroscene.encoders.base import Encoded, EncoderIdentity, ImageEncoder
 from zeroscene.errors import EncoderError
+from zeroscene.pixels import Geometry
 
 TURNS = 4
 
@@ -40,6 +41,11 @@ class RotationAveraged:
     def grid(self) -> tuple[int, int, int] | None:
         """(H, W, D) of the token grid, or None for an encoder without one."""
         return self._encoder.grid
+
+    @property
+    def geometry(self) -> Geometry:
+        """How pictures become the size that the model sees."""
+        return self._encoder.geometry
 
     def prepare(self, picture_HWC: npt.NDArray[np.uint8]) -> torch.Tensor:
         """Return one decoded RGB picture (H, W, 3) resized and cropped: (3, height, width) uint8."""
