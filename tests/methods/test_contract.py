@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from zeroscene.embeddings.embeddings import Embeddings
+from zeroscene.embeddings.grids import TokenGrids
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import (
     DataFormatError,
@@ -56,9 +57,12 @@ def world() -> World:
     y = np.repeat(np.arange(len(classes)), 15)
     x = (prototypes[y] + rng.normal(0, 0.3, (len(y), 24))).astype(np.float32)
     columns = tuple(f"attribute {i}" for i in range(8))
+    tokens = x[:, None, None] + rng.normal(0, 0.3, (len(y), 2, 2, 24)).astype(np.float32)
     return World(
         ClassTable(classes, phi, columns, "attributes", provenance={"source": "drawn"}),
-        Embeddings(tuple(f"p{i}" for i in range(len(y))), x, ENCODER, tuple(classes[i] for i in y)),
+        Embeddings(
+            tuple(f"p{i}" for i in range(len(y))), x, ENCODER, tuple(classes[i] for i in y), TokenGrids.of(tokens)
+        ),
     )
 
 

@@ -21,8 +21,9 @@ Options reproduce the public implementation (`behaviour=published`) or, by defau
 Shapes in names: N pictures, R places, D width, A attributes, S seen classes, C candidate classes.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Final, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 import torch
@@ -40,13 +41,14 @@ from zeroscene.options import Options
 from zeroscene.semantics.table import ClassTable
 from zeroscene.training.episodes import Episodes
 
-_SAMPLE: Final = 600
-"""Training pictures that means and tempers are taken from."""
+_SAMPLE: Final = 300
+"""Training pictures, at least one a class, that scales are taken from."""
 _BLOCK: Final = 64
 
 PUBLISHED: Final[Mapping[str, Any]] = {
     "double_softmax": True, "fresh_optimiser": True, "predict": "local", "inputs": "layernorm",
-    "compatibility": "dot", "start": "random", "focus": "none", "epochs": 5, "episodes_per_epoch": 300,
+    "compatibility": "dot", "start": "random", "focus": "none", "weight_concentration": 0.0, "epochs": 5,
+    "episodes_per_epoch": 300,
 }  # fmt: skip
 
 
@@ -77,7 +79,7 @@ class DSVAOptions(Options):
     weight_compatibility_local: float = Field(1.0, ge=0)
     weight_regression_global: float = Field(1e-2, ge=0)
     weight_regression_local: float = Field(8e-2, ge=0)
-    weight_concentration: float = Field(1e-9, ge=0)
+    weight_concentration: float = Field(1e-4, ge=0)
     weight_lasso: float = Field(0.0, ge=0)
     epochs: int = Field(1, ge=0)
     episodes_per_epoch: int = Field(50, ge=1)
@@ -97,15 +99,38 @@ class DSVAOptions(Options):
         """Weights of the losses, by term."""
         return {name: getattr(self, f"weight_{name}") for name in TERMS}
 
-    @property
-    def branches(self) -> tuple[Branch, ...]:
-        """The branches that are trained: those that have a loss."""
+
+@dataclass(frozen=True)
+class Setup:
+    """What is left to `auto`, decided: with words for the attributes (`told`), or without."""
+
+    start: Start
+    inputs: Inputs
+    centred_classes: bool
+    branches: tuple[Branch, ...]
+    predicting: tuple[Branch, ...]
+
+    @classmethod
+    def of(cls, o: DSVAOptions, told: bool) -> Self:
+        """Decide what the options leave open."""
+        start: Start = ("prompts" if told else "ridge") if o.start == "auto" else o.start
+        by_words = start == "prompts"
+        focused = not by_words if o.focus == "auto" else o.focus != "none"
         wanted = {
-            "global": self.weight_compatibility_global > 0,
-            "local": self.weight_compatibility_local > 0,
-            "focus": self.weight_compatibility_global > 0 and self.focus != "none",
+            "global": o.weight_compatibility_global > 0,
+            "local": o.weight_compatibility_local > 0,
+            "focus": o.weight_compatibility_global > 0 and focused,
         }
-        return tuple(branch for branch in BRANCHES if wanted[branch])
+        branches = tuple(branch for branch in BRANCHES if wanted[branch])
+        predict = ("all" if by_words else "global") if o.predict == "auto" else o.predict
+        allowed = {"all": BRANCHES, "global": ("global", "focus"), "local": ("local",)}[predict]
+        return cls(
+            start,
+            ("centred" if by_words else "power") if o.inputs == "auto" else o.inputs,
+            by_words if o.classes == "auto" else o.classes == "centred",
+            branches,
+            tuple(branch for branch in branches if branch in allowed),
+        )
 
 
 class DSVA(ZeroShotMethod[DSVAOptions]):
@@ -120,58 +145,46 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
     reads: ClassVar[Literal["vectors", "grids"]] = "grids"
     Options = DSVAOptions
 
+    @classmethod
+    def candidates(cls) -> Sequence[Mapping[str, Any]]:
+        """Option sets among which honest selection chooses: how long to train from where the weights begin."""
+        return ({}, {"epochs": 0}, {"epochs": 4})
+
     def _fit_pictures(self, train: TrainingSet, table: ClassTable) -> State:
-        net = self._begin(train, table)
+        prompts_AD = matching_prompts(train.pictures, table)
+        if self.options.start == "prompts" and prompts_AD is None:
+            raise OptionError(_no_prompts(train.pictures, table))
+        setup = Setup.of(self.options, prompts_AD is not None)
+        if not setup.predicting:
+            raise OptionError(f"dsva: predict={self.options.predict} needs a branch whose compatibility has a weight")
+        net = self._begin(setup, train, table, prompts_AD)
         self._train(net, train, net.class_vectors(torch.tensor(table.matrix)))
         arrays = {f"net.{name}": value.numpy() for name, value in net.state_dict().items()}
-        return arrays | {"inputs": np.array([INPUTS.index(net.inputs)])} | self._scale(net, train)
+        return arrays | self._scale(net, train) | {
+            "inputs": np.array([INPUTS.index(net.inputs)]),
+            "branches": np.array([BRANCHES.index(branch) for branch in setup.branches]),
+            "predicting": np.array([BRANCHES.index(branch) for branch in setup.predicting]),
+        }  # fmt: skip
 
-    @torch.no_grad()
-    def _scale(self, net: DSVANet, train: TrainingSet) -> State:
-        """Return mean and deviation of each branch's attributes over training pictures."""
-        rows = _sample(train.y, self.options.seed)
-        parts = np.split(rows, range(_BLOCK, len(rows), _BLOCK))
-        looked = [net(self._views(train.pictures, part, net.inputs)).attributes for part in parts]
-        state: State = {}
-        for branch in net.branches:
-            deviation_A, mean_A = torch.std_mean(torch.cat([found[branch] for found in looked]), 0, correction=0)
-            state |= {f"strength.mean.{branch}": mean_A.numpy(), f"strength.deviation.{branch}": deviation_A.numpy()}
-        return state
-
-    def _begin(self, train: TrainingSet, table: ClassTable) -> DSVANet:
-        o = self.options
-        pictures = train.pictures
-        prompts_AD = matching_prompts(pictures, table)
-        if o.start == "prompts" and prompts_AD is None:
-            raise OptionError(_no_prompts(pictures, table))
-        start = ("ridge" if prompts_AD is None else "prompts") if o.start == "auto" else o.start
-        told = start == "prompts"
-        net = DSVANet(
-            require_grids(pictures).shape[2],
-            len(table.columns),
-            o.branches,
-            ("centred" if told else "power") if o.inputs == "auto" else o.inputs,
-            o.compatibility == "cosine",
-        )
-        if told if o.classes == "auto" else o.classes == "centred":
-            net.class_mean.data.copy_(torch.tensor(table.matrix).mean(0))
-        if start == "random":
+    def _begin(self, setup: Setup, train: TrainingSet, table: ClassTable, prompts_AD: Tensor | None) -> DSVANet:
+        o, phi_SA = self.options, torch.tensor(table.matrix)
+        width = require_grids(train.pictures).shape[2]
+        net = DSVANet(width, len(table.columns), setup.branches, setup.inputs, o.compatibility == "cosine")
+        if setup.centred_classes:
+            net.class_mean.data.copy_(phi_SA.mean(0))
+        phi_SA = net.class_vectors(phi_SA)
+        if setup.start == "random":
             random_start(net, torch.Generator().manual_seed(o.seed))
-        if net.inputs == "layernorm":
+        if setup.inputs == "layernorm":
             return net
-        rows = _sample(train.y, o.seed)
-
-        def blocks() -> Iterator[Views]:
-            for part in np.split(rows, range(_BLOCK, len(rows), _BLOCK)):
-                yield self._views(pictures, part, net.inputs)
-
-        inputs, phi_SA = centre(net, blocks), net.class_vectors(torch.tensor(table.matrix))
-        for branch in o.branches if start != "random" else ():
-            if prompts_AD is not None and told and branch != "focus":
-                prompts_start(net, branch, blocks, prompts_AD)
+        inputs = centre(net, self._blocks(net, train.pictures, np.arange(len(train.y))))
+        sample = list(self._blocks(net, train.pictures, _sample(train.y, o.seed)))
+        for branch in setup.branches if setup.start != "random" else ():
+            if setup.start == "prompts" and prompts_AD is not None and branch != "focus":
+                prompts_start(net, branch, sample, prompts_AD)
             else:
-                ridge_start(net, branch, inputs[branch], torch.from_numpy(train.y[rows]), phi_SA, o.ridge)
-        level(net, blocks, phi_SA)
+                ridge_start(net, branch, inputs[branch], torch.from_numpy(train.y), phi_SA, o.ridge)
+        level(net, sample, phi_SA)
         return net
 
     def _train(self, net: DSVANet, train: TrainingSet, phi_SA: Tensor) -> None:
@@ -184,27 +197,39 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
             if epoch and o.fresh_optimiser:
                 optimiser = _adam(net, o.learning_rate)
             for rows in episodes.draw(rng, o.episodes_per_epoch):
-                looked = net(self._views(train.pictures, rows, net.inputs))
-                y_N = torch.from_numpy(y[rows])
+                looked, y_N = net(self._views(net, train.pictures, rows)), torch.from_numpy(y[rows])
                 loss = terms(net, looked, phi_SA, y_N, grid, o.weights, o.double_softmax).weighted(o.weights)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
 
-    def _views(self, x: Embeddings, rows: Indices, inputs: Inputs) -> Views:
+    @torch.no_grad()
+    def _scale(self, net: DSVANet, train: TrainingSet) -> State:
+        """Return mean and deviation of each branch's attributes over training pictures."""
+        looked = [net(views).attributes for views in self._blocks(net, train.pictures, _sample(train.y, 0))]
+        state: State = {}
+        for branch in net.branches:
+            deviation_A, mean_A = torch.std_mean(torch.cat([found[branch] for found in looked]), 0, correction=0)
+            state |= {f"strength.mean.{branch}": mean_A.numpy(), f"strength.deviation.{branch}": deviation_A.numpy()}
+        return state
+
+    def _blocks(self, net: DSVANet, x: Embeddings, rows: Indices) -> Iterator[Views]:
+        for part in np.split(rows, range(_BLOCK, len(rows), _BLOCK)):
+            yield self._views(net, x, part)
+
+    def _views(self, net: DSVANet, x: Embeddings, rows: Indices) -> Views:
         tokens_NRD = torch.from_numpy(require_grids(x).read(rows)).flatten(1, 2)
         # A picture's own vector can be of another width than its tokens, and is not what was published.
-        own = inputs != "layernorm" and x.width == tokens_NRD.shape[2]
+        own = net.inputs != "layernorm" and x.width == tokens_NRD.shape[2]
         picture_ND = torch.from_numpy(np.ascontiguousarray(x.x[rows], np.float32)) if own else tokens_NRD.mean(1)
-        return Views(picture_ND, tokens_NRD)
+        return net.views(picture_ND, tokens_NRD)
 
     @torch.no_grad()
     def _score_pictures(self, x: Embeddings, table: ClassTable, seen: Indices) -> Matrix:
-        net = self.net()
         weights = self.class_weights(table)
         parts = [
             torch.stack([looked.attributes[b] @ weights_CA.T for b, weights_CA in weights.items()]).sum(0).numpy()
-            for looked in self.look(x, net)
+            for looked in self.look(x)
         ]
         return np.concatenate(parts) if parts else np.empty((0, len(table)), np.float32)
 
@@ -230,10 +255,16 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
 
     @property
     def predicting(self) -> tuple[Branch, ...]:
-        """The branches whose compatibilities are summed."""
-        o = self.options
-        allowed = {"all": BRANCHES, "global": ("global", "focus"), "local": ("local",)}[o.predict]
-        return tuple(branch for branch in o.branches if branch in allowed)
+        """The branches whose compatibilities are summed.
+
+        Raises:
+            NotFittedError: `fit` or `load` comes first.
+        """
+        return self._named("predicting")
+
+    def _named(self, key: str) -> tuple[Branch, ...]:
+        self.require_fitted()
+        return tuple(BRANCHES[i] for i in self.state_[key])
 
     def net(self) -> DSVANet:
         """Return the fitted net.
@@ -241,25 +272,24 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
         Raises:
             NotFittedError: `fit` or `load` comes first.
         """
-        self.require_fitted()
+        branches = self._named("branches")
         arrays = {k.removeprefix("net."): torch.from_numpy(v) for k, v in self.state_.items() if k.startswith("net.")}
-        weight_AD = next(v for k, v in arrays.items() if k.startswith("weight."))
-        o = self.options
+        attributes, width = next(v for k, v in arrays.items() if k.startswith("weight.")).shape
         inputs = INPUTS[int(self.state_["inputs"][0])]
-        net = DSVANet(weight_AD.shape[1], len(weight_AD), o.branches, inputs, o.compatibility == "cosine")
+        net = DSVANet(width, attributes, branches, inputs, self.options.compatibility == "cosine")
         net.load_state_dict(arrays)
         return net.eval()
 
     @torch.no_grad()
-    def look(self, x: Embeddings, net: DSVANet | None = None) -> Iterator[Looked]:
+    def look(self, x: Embeddings) -> Iterator[Looked]:
         """Yield what the branches find in pictures, block by block.
 
         Raises:
             EncoderError: the pictures come without token grids.
         """
-        net = net or self.net()
-        for first in range(0, len(x), _BLOCK):
-            yield net(self._views(x, np.arange(first, min(first + _BLOCK, len(x))), net.inputs))
+        net = self.net()
+        for views in self._blocks(net, x, np.arange(len(x))) if len(x) else ():
+            yield net(views)
 
 
 def require_grids(x: Embeddings) -> TokenGrids:

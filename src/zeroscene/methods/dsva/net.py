@@ -21,21 +21,27 @@ BRANCHES: Final[tuple[Branch, ...]] = ("global", "local", "focus")
 
 Inputs = Literal["centred", "power", "layernorm"]
 INPUTS: Final[tuple[Inputs, ...]] = ("centred", "power", "layernorm")
+_TINY: Final = 1e-12
+"""Keeps the gradient of a root finite at 0, where a convolutional network's activations often are."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """What the branches are given of N pictures.
+    """What the branches are given of N pictures, as `DSVANet.views` makes it.
 
     Attributes:
         picture_ND: vector of the whole picture.
         tokens_NRD: its token grid.
-        crop_NRD: token grid of the crop that is focused on, where there is one.
+        focus_ND: the greatest value of each feature over the places of the crop, or of the whole picture.
     """
 
     picture_ND: Tensor
     tokens_NRD: Tensor
-    crop_NRD: Tensor | None = None
+    focus_ND: Tensor
+
+    def of(self, branch: Branch) -> Tensor:
+        """Return what a branch is given: (N, D), and (N, R, D) for the local one."""
+        return {"global": self.picture_ND, "local": self.tokens_NRD, "focus": self.focus_ND}[branch]
 
 
 @dataclass(frozen=True)
@@ -87,22 +93,27 @@ class DSVANet(nn.Module):
         weight_AD: Tensor = self.weight[self.layer(branch)]
         return weight_AD
 
-    def common(self, x: Tensor) -> Tensor:
+    def views(self, picture_ND: Tensor, tokens_NRD: Tensor, crop_NRD: Tensor | None = None) -> Views:
+        """Return what the branches are given of pictures.
+
+        Args:
+            picture_ND: vector of each picture.
+            tokens_NRD: its token grid.
+            crop_NRD: token grid of the crop that is focused on; None to focus on the whole picture.
+        """
+        tokens = self._common(tokens_NRD)
+        focus = tokens if crop_NRD is None else self._common(crop_NRD)
+        return Views(self._common(picture_ND), tokens, focus.amax(1))
+
+    def _common(self, x: Tensor) -> Tensor:
         """Return vectors brought to what all pictures have in common: their length, and for `power` their tail."""
         if self.inputs == "layernorm":
             return x
-        return F.normalize(x.abs().sqrt_().copysign_(x) if self.inputs == "power" else x, dim=-1)
-
-    def uncentred(self, branch: Branch, views: Views) -> Tensor:
-        """Return the input of a branch before the mean is taken off: (N, D), and (N, R, D) for the local one."""
-        if branch == "global":
-            return self.common(views.picture_ND)
-        tokens_NRD = views.tokens_NRD if views.crop_NRD is None or branch == "local" else views.crop_NRD
-        return self.common(tokens_NRD) if branch == "local" else self.common(tokens_NRD).amax(1)
+        return F.normalize(x.abs().add(_TINY).sqrt().copysign(x) if self.inputs == "power" else x, dim=-1)
 
     def input(self, branch: Branch, views: Views) -> Tensor:
         """Return the input of a branch, (N, D), and (N, R, D) for the local one."""
-        x = self.uncentred(branch, views)
+        x = views.of(branch)
         if self.norm is not None:
             normed: Tensor = x if branch == "local" else self.norm(x)
             return normed

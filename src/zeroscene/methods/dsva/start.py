@@ -11,7 +11,7 @@ are its direction in pictures already; each is divided by the deviation of its l
 Shapes in names: N pictures, R places, D width, A attributes, S seen classes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 import torch
@@ -19,9 +19,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zeroscene.methods.dsva.net import Branch, DSVANet, Views
-
-Blocks = Callable[[], Iterator[Views]]
-"""Training pictures, block by block, as often as they are wanted."""
 
 Start = Literal["prompts", "ridge", "random"]
 
@@ -41,22 +38,21 @@ def random_start(net: DSVANet, generator: torch.Generator) -> None:
 
 
 @torch.no_grad()
-def centre(net: DSVANet, blocks: Blocks) -> dict[Branch, Tensor]:
+def centre(net: DSVANet, blocks: Iterable[Views]) -> dict[Branch, Tensor]:
     """Take the mean input of training pictures for each branch's own; returns the centred inputs, (N, D).
 
     Those of the local branch are the mean of each picture's places.
     """
     gathered: dict[Branch, list[Tensor]] = {branch: [] for branch in net.branches}
-    for views in blocks():
+    for views in blocks:
         for branch, parts in gathered.items():
-            x = net.uncentred(branch, views)
+            x = views.of(branch)
             parts.append(x.mean(1) if branch == "local" else x)
     inputs = {branch: torch.cat(parts) for branch, parts in gathered.items()}
     for branch, x_ND in inputs.items():
         net.mean[branch].copy_(x_ND.mean(0))
-        x_ND.sub_(net.mean[branch])
-        if branch != "local":
-            x_ND.copy_(F.normalize(x_ND, dim=1))
+        centred_ND = x_ND - net.mean[branch]
+        inputs[branch] = centred_ND if branch == "local" else F.normalize(centred_ND, dim=1)
     return inputs
 
 
@@ -70,19 +66,19 @@ def ridge_start(net: DSVANet, branch: Branch, x_ND: Tensor, y_N: Tensor, phi_SA:
 
 
 @torch.no_grad()
-def prompts_start(net: DSVANet, branch: Branch, blocks: Blocks, prompts_AD: Tensor) -> None:
+def prompts_start(net: DSVANet, branch: Branch, blocks: Sequence[Views], prompts_AD: Tensor) -> None:
     """Begin a branch with the words for the attributes; an attribute without words begins at nothing."""
     net.directions(branch).copy_(prompts_AD)
-    deviation_A = torch.cat([net.found(branch, views)[0] for views in blocks()]).std(0)
+    deviation_A = torch.cat([net.found(branch, views)[0] for views in blocks]).std(0)
     known_A = deviation_A > _LEAST
     weight_AD = torch.where(known_A[:, None], prompts_AD / deviation_A.clamp_min(_LEAST)[:, None], 0.0)
     net.directions(branch).copy_(weight_AD * _RMS / _rms(weight_AD[known_A]))
 
 
 @torch.no_grad()
-def level(net: DSVANet, blocks: Blocks, phi_SA: Tensor) -> None:
+def level(net: DSVANet, blocks: Sequence[Views], phi_SA: Tensor) -> None:
     """Set biases so that each attribute is 0 on average, and tempers so that no branch outweighs another."""
-    looked = [net(views).attributes for views in blocks()]
+    looked = [net(views).attributes for views in blocks]
     for branch in net.branches:
         found_NA = torch.cat([attributes[branch] for attributes in looked])
         net.bias[branch].sub_(found_NA.mean(0))
