@@ -1,10 +1,17 @@
 """One progress bar for everything long: rate and time left; silent when the error stream is not a terminal."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-Advance = Callable[[int], None]
+
+class Advance(Protocol):
+    """Moves a progress bar."""
+
+    def __call__(self, count: int, note: str = "", /) -> None:
+        """Advance by a number of units; a note, such as the present losses, is shown at the end of the bar."""
+        ...
 
 
 @contextmanager
@@ -18,7 +25,7 @@ def progress(title: str, total: int, unit: str = "pictures", done: int = 0) -> I
         done: units that an earlier, interrupted run has finished; they do not count towards the rate.
     """
     if not sys.stderr.isatty():
-        yield lambda _count: None
+        yield lambda _count, _note="": None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -31,8 +38,8 @@ def progress(title: str, total: int, unit: str = "pictures", done: int = 0) -> I
 
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(""), TimeRemainingColumn(),
-        console=Console(stderr=True),
+        TextColumn("{task.fields[note]}", style="dim", markup=False), console=Console(stderr=True),
     )  # fmt: skip
     with bar:
-        task = bar.add_task(title, total=total, completed=done)
-        yield lambda count: bar.advance(task, count)
+        task = bar.add_task(title, total=total, completed=done, note="")
+        yield lambda count, note="": bar.update(task, advance=count, note=note)
