@@ -65,6 +65,12 @@ class Geometry:
         short = min(height, width)
         return self.resize * height // short, self.resize * width // short
 
+    def strip(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return (top, left, height, width) of the part of a picture that is resized: all but the ends of a strip."""
+        longest = _LONGEST_STRIP * min(height, width) if isinstance(self.resize, int) else max(height, width)
+        top, left = max(height - longest, 0) // 2, max(width - longest, 0) // 2
+        return top, left, min(height, longest), min(width, longest)
+
 
 def resize_crop(picture_HWC: Picture, geometry: Geometry) -> torch.Tensor:
     """Return a picture resized and cropped: (3, height, width) uint8, laid out channels-last in memory.
@@ -73,11 +79,10 @@ def resize_crop(picture_HWC: Picture, geometry: Geometry) -> torch.Tensor:
         picture_HWC: (H, W, 3) uint8 RGB.
         geometry: the sizes and the filter.
     """
-    if isinstance(geometry.resize, int):
-        picture_HWC = _middle_of_strip(picture_HWC)
+    top, left, height, width = geometry.strip(*picture_HWC.shape[:2])
+    picture_HWC = np.ascontiguousarray(picture_HWC[top : top + height, left : left + width])
     if not picture_HWC.flags.writeable:
         picture_HWC = picture_HWC.copy()
-    height, width, _ = picture_HWC.shape
     picture_HW3 = torch.from_numpy(picture_HWC)
     target = geometry.resized(height, width)
     if target != (height, width):
@@ -90,10 +95,3 @@ def resize_crop(picture_HWC: Picture, geometry: Geometry) -> torch.Tensor:
     # clone: a view of the crop would keep the whole resized picture alive in a batch that waits
     crop_HW3 = picture_HW3[top : top + h, left : left + w].clone(memory_format=torch.contiguous_format)
     return crop_HW3.permute(2, 0, 1)
-
-
-def _middle_of_strip(picture_HWC: Picture) -> Picture:
-    height, width, _ = picture_HWC.shape
-    longest = _LONGEST_STRIP * min(height, width)
-    top, left = max(height - longest, 0) // 2, max(width - longest, 0) // 2
-    return np.ascontiguousarray(picture_HWC[top : top + longest, left : left + longest])
