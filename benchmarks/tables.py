@@ -1,37 +1,90 @@
-"""What the benchmark scripts share: where results stand, and how a summary becomes a table of a page."""
+"""What the benchmark scripts share: where results stand, and how cells become the tables of a page.
 
+A run of some methods replaces their cells among the recorded ones and leaves those of other methods as they are.
+"""
+
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from zeroscene.evaluation.compare import statistic
 from zeroscene.evaluation.report import write_report
 from zeroscene.evaluation.results import BenchmarkResult, Statistic
 from zeroscene.files import write_text
-from zeroscene.methods.registry import method_class
+from zeroscene.methods.registry import method_class, method_names
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 FIGURES = ("t1", "S", "U", "H", "AUSUC", "uncalibrated_H")
+
+Row = dict[str, str]
 
 
 def percent(value: Statistic) -> str:
     return f"{100 * value.mean:.1f} ± {100 * value.deviation:.1f}"
 
 
-def markdown(result: BenchmarkResult, titles: Mapping[str, str]) -> str:
-    """Return the summary as a Markdown table, best mean of each column and table in bold."""
+def merged(new: Sequence[Row], recorded: Sequence[Row]) -> list[Row]:
+    """Return the cells of a run and, of methods and tables that it does not have, the recorded ones."""
+    run = {_group(row) for row in new}
+    order = {name: i for i, name in enumerate(method_names())}
+    tables = list(dict.fromkeys(row["table"] for row in (*recorded, *new)))
+    rows = [*new, *(row for row in recorded if _group(row) not in run)]
+    return sorted(rows, key=lambda row: (tables.index(row["table"]), order.get(row["method"], len(order))))
+
+
+def _group(row: Row) -> tuple[str, str, str]:
+    return row["label"], row["encoder"], row["table"]
+
+
+def summary(cells: Sequence[Row]) -> dict[tuple[str, str, str], tuple[Row, dict[str, Statistic]]]:
+    """Return a cell and the statistics of each method, encoder and table."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in cells:
+        groups.setdefault(_group(row), []).append(row)
+    return {
+        group: (rows[0], {name: statistic([float(row[name]) for row in rows]) for name in FIGURES})
+        for group, rows in groups.items()
+    }
+
+
+def markdown(cells: Sequence[Row], titles: Mapping[str, str]) -> str:
+    """Return the summary of cells as a Markdown table, best mean of each column and table in bold."""
     lines = [
         "| class vectors | method | ZSL T1 | S | U | H | AUSUC | H uncalibrated |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for table in dict.fromkeys(row.table for row in result.summary):
-        rows = [row for row in result.summary if row.table == table]
-        best = {name: max(getattr(row, name).mean for row in rows) for name in FIGURES}
-        for row in rows:
-            cells = []
-            for name in FIGURES:
-                value = getattr(row, name)
-                cells.append(f"**{percent(value)}**" if value.mean == best[name] else percent(value))
-            lines.append(f"| {titles[table]} | {method_class(row.method).title} | {' | '.join(cells)} |")
+    found = summary(cells)
+    for table in dict.fromkeys(row["table"] for row in cells):
+        rows = [(row, figures) for row, figures in found.values() if row["table"] == table]
+        best = {name: max(figures[name].mean for _, figures in rows) for name in FIGURES}
+        for row, figures in rows:
+            shown = [
+                f"**{percent(value)}**" if value.mean == best[name] else percent(value)
+                for name, value in figures.items()
+            ]
+            title = method_class(row["method"]).title
+            label = title if row["label"] == row["method"] else f"{title}, {row['label']}"
+            lines.append(f"| {titles[table]} | {label} | {' | '.join(shown)} |")
     return "\n".join(lines) + "\n"
+
+
+def read_cells(path: Path) -> list[Row]:
+    """Return recorded cells; none where nothing was recorded."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as text:
+        return list(csv.DictReader(text))
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows as CSV; a column that a row does not have stays empty."""
+    text = io.StringIO()
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def record(
@@ -53,7 +106,17 @@ def record(
         results: folder of the results.
     """
     write_report([result], folder / "report.html", list(pictures))
-    write_text(results / f"{name}.md", markdown(result, titles))
-    write_text(results / f"{name}.csv", (folder / "summary.csv").read_text())
-    write_text(results / f"{name}_cells.csv", (folder / "results.csv").read_text())
-    print(markdown(result, titles))
+    file = results / f"{name}_cells.csv"
+    cells = merged(read_cells(folder / "results.csv"), read_cells(file))
+    write_rows(file, cells)
+    write_text(results / f"{name}.md", markdown(cells, titles))
+    write_rows(results / f"{name}.csv", [_summary_row(row, figures) for row, figures in summary(cells).values()])
+    print(markdown(cells, titles))
+
+
+def _summary_row(row: Row, figures: Mapping[str, Statistic]) -> Row:
+    kept = {column: row[column] for column in ("method", "label", "encoder", "table", "selection")}
+    numbers = {
+        f"{name}_{part}": str(getattr(value, part)) for name, value in figures.items() for part in ("mean", "deviation")
+    }
+    return kept | {"cells": str(next(iter(figures.values())).count)} | numbers
