@@ -19,12 +19,13 @@ HELP = manual(
     """
 Fit a method on pictures with known classes.
 
-METHOD is one of eszsl, sae, ale, devise, conse, kernel, cada-vae, mcfa.
-Options of the method follow as key=value; what you do not give is chosen on
-the seen classes themselves: some of them play unseen, the options that
-recognise those best are taken, and the method is fitted again on all seen
-classes. No picture outside the training set takes part. The evidence of the
-choice, the class table and the encoder's place are kept with the model.
+METHOD is one of eszsl, sae, ale, devise, conse, kernel, cada-vae, mcfa, dsva
+(dsva looks at places: embed with --grid). Options of the method follow as
+key=value; what you do not give is chosen on the seen classes themselves:
+some of them play unseen, the options that recognise those best are taken,
+and the method is fitted again on all seen classes. No picture outside the
+training set takes part. The evidence of the choice, the class table and the
+encoder's place are kept with the model.
 
 Without --seen or --split every class of the embeddings is seen, which is
 what you want before asking about new classes with `predict`.
@@ -33,6 +34,7 @@ what you want before asking about new classes with `predict`.
         "zeroscene fit kernel --embeddings store --classes classes.csv -o model",
         "zeroscene fit eszsl --embeddings store --classes classes.csv --split splits.json:1 -o model",
         "zeroscene fit mcfa epochs=20 --no-select --embeddings store --classes classes.csv -o model",
+        "zeroscene fit dsva --embeddings store-with-grids --classes attributes.csv -o model",
     ],
 )
 
@@ -62,6 +64,7 @@ def command(
 ) -> None:
     """Choose options, fit, save."""
     from zeroscene.embeddings.store import EmbeddingStore
+    from zeroscene.methods.registry import method_class
     from zeroscene.options import parse_assignments
     from zeroscene.semantics.table import ClassTable
 
@@ -69,7 +72,8 @@ def command(
     fixed = parse_assignments(options or ())
     check_options(method, fixed)
     table = ClassTable.read(classes)
-    train = _training_set(EmbeddingStore.open(embeddings).read(), seen, split)
+    pictures = EmbeddingStore.open(embeddings).read(grids=method_class(method).reads == "grids")
+    train = _training_set(pictures, seen, split)
     choice = fit_and_keep(method, train, table, out, embeddings, fixed, select, seed)
     output.say(f"{method} fitted on {plural(len(train.pictures), 'picture')} of {plural(len(train.seen), 'class')}")
     for line in evidence(choice):

@@ -122,13 +122,14 @@ def _embedded(
     from zeroscene.embeddings.store import EmbeddingStore
     from zeroscene.scenes.folder import SceneFolder
 
+    grids = model.method.reads == "grids"
     if is_store(pictures):
         store = EmbeddingStore.open(pictures)
-        yield store.read(), [(s.id, s.reason) for s in store.skipped]
+        yield store.read(grids=grids), [(s.id, s.reason) for s in store.skipped]
         return
     scenes = SceneFolder.open_flat(pictures)
-    with passing_store(scenes, model.encoder(encoder, download=download), out) as store:
-        yield store.read(), [(s.id, s.reason) for s in store.skipped]
+    with passing_store(scenes, model.encoder(encoder, download=download), out, grid=grids) as store:
+        yield store.read(grids=grids), [(s.id, s.reason) for s in store.skipped]
 
 
 def _calibrate(model: "Model", scores: Any, gamma: float | None) -> float:
