@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ from zeroscene import names
 from zeroscene.embeddings.grids import Rows, TokenGrids
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, DuplicateNameError, EncoderMismatchError
+
+if TYPE_CHECKING:
+    from zeroscene.embeddings.crops import Crops
 
 Matrix = npt.NDArray[np.float32]
 
@@ -26,6 +29,7 @@ class Embeddings:
         encoder: the encoder that made them.
         labels: class name of each picture, or None when unknown.
         grids: token grids of the pictures, or None when they were not asked for.
+        crops: looks at parts of the pictures again, or None where the pictures themselves are not at hand.
 
     Raises:
         DataFormatError: shapes disagree or a value is not finite (the picture is named).
@@ -37,6 +41,7 @@ class Embeddings:
     encoder: EncoderIdentity
     labels: tuple[str, ...] | None = None
     grids: TokenGrids | None = None
+    crops: "Crops | None" = None
 
     def __post_init__(self) -> None:
         if self.x.ndim != 2 or len(self.x) != len(self.ids):
@@ -90,7 +95,9 @@ class Embeddings:
             positions = np.flatnonzero(positions)
         labels = None if self.labels is None else tuple(self.labels[i] for i in positions)
         grids = None if self.grids is None else self.grids.take(positions)
-        return type(self)(tuple(self.ids[i] for i in positions), self.x[positions], self.encoder, labels, grids)
+        return type(self)(
+            tuple(self.ids[i] for i in positions), self.x[positions], self.encoder, labels, grids, self.crops
+        )
 
     def of_classes(self, classes: Sequence[str]) -> Self:
         """Return the pictures whose label is one of `classes`."""

@@ -22,115 +22,28 @@ Shapes in names: N pictures, R places, D width, A attributes, S seen classes, C 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, Self
+from dataclasses import replace
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.grids import TokenGrids
 from zeroscene.errors import EncoderError, OptionError
 from zeroscene.methods.contract import Indices, Matrix, State, TrainingSet, ZeroShotMethod
-from zeroscene.methods.dsva.loss import TERMS, terms
-from zeroscene.methods.dsva.net import BRANCHES, INPUTS, Branch, DSVANet, Inputs, Looked, Views
-from zeroscene.methods.dsva.start import Start, centre, level, prompts_start, random_start, ridge_start
-from zeroscene.options import Options
+from zeroscene.methods.dsva.focus import boxes, group_numbers
+from zeroscene.methods.dsva.loss import terms
+from zeroscene.methods.dsva.net import BRANCHES, INPUTS, Branch, DSVANet, Looked, Views
+from zeroscene.methods.dsva.options import DSVAOptions, Setup
+from zeroscene.methods.dsva.start import centre, level, prompts_start, random_start, ridge_start
 from zeroscene.semantics.table import ClassTable
 from zeroscene.training.episodes import Episodes
 
 _SAMPLE: Final = 300
 """Training pictures, at least one a class, that scales are taken from."""
 _BLOCK: Final = 64
-
-PUBLISHED: Final[Mapping[str, Any]] = {
-    "double_softmax": True, "fresh_optimiser": True, "predict": "local", "inputs": "layernorm",
-    "compatibility": "dot", "start": "random", "focus": "none", "weight_concentration": 0.0, "epochs": 5,
-    "episodes_per_epoch": 300,
-}  # fmt: skip
-
-
-class DSVAOptions(Options):
-    """Options of DSVA; `weight_*` are those of the losses, and `behaviour=published` sets what is not given.
-
-    Attributes:
-        start: where the weights begin; `auto` is `prompts` where the class table brings words in the space of the
-            tokens, else `ridge`. With words, `inputs` are centred and so are the `classes`, unless said otherwise.
-        ridge: lambda of the closed form, for class vectors of length 1.
-        focus: what the focus branch looks at: nothing, the `whole` picture, or the `crop` around the places of its
-            strongest attributes, which is encoded again.
-        crop_threshold: a place belongs to the crop when its mean map is above this share of the mean.
-    """
-
-    behaviour: Literal["corrected", "published"] = "corrected"
-    start: Literal["auto"] | Start = "auto"
-    ridge: float = Field(0.1, gt=0)
-    inputs: Literal["auto"] | Inputs = "auto"
-    classes: Literal["auto", "centred", "plain"] = "auto"
-    compatibility: Literal["cosine", "dot"] = "cosine"
-    predict: Literal["auto", "all", "global", "local"] = "auto"
-    focus: Literal["auto", "none", "whole", "crop"] = "auto"
-    crop_threshold: float = Field(1.0, gt=0)
-    double_softmax: bool = False
-    fresh_optimiser: bool = False
-    weight_compatibility_global: float = Field(1.0, ge=0)
-    weight_compatibility_local: float = Field(1.0, ge=0)
-    weight_regression_global: float = Field(1e-2, ge=0)
-    weight_regression_local: float = Field(8e-2, ge=0)
-    weight_concentration: float = Field(1e-4, ge=0)
-    weight_lasso: float = Field(0.0, ge=0)
-    epochs: int = Field(1, ge=0)
-    episodes_per_epoch: int = Field(50, ge=1)
-    classes_per_episode: int = Field(8, ge=2)
-    pictures_per_class: int = Field(3, ge=1)
-    learning_rate: float = Field(1e-4, gt=0)
-    seed: int = Field(0, ge=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _published(cls, given: Any) -> Any:
-        published = isinstance(given, dict) and given.get("behaviour") == "published"
-        return {**PUBLISHED, **given} if published else given
-
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weights of the losses, by term."""
-        return {name: getattr(self, f"weight_{name}") for name in TERMS}
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What is left to `auto`, decided: with words for the attributes (`told`), or without."""
-
-    start: Start
-    inputs: Inputs
-    centred_classes: bool
-    branches: tuple[Branch, ...]
-    predicting: tuple[Branch, ...]
-
-    @classmethod
-    def of(cls, o: DSVAOptions, told: bool) -> Self:
-        """Decide what the options leave open."""
-        start: Start = ("prompts" if told else "ridge") if o.start == "auto" else o.start
-        by_words = start == "prompts"
-        focused = not by_words if o.focus == "auto" else o.focus != "none"
-        wanted = {
-            "global": o.weight_compatibility_global > 0,
-            "local": o.weight_compatibility_local > 0,
-            "focus": o.weight_compatibility_global > 0 and focused,
-        }
-        branches = tuple(branch for branch in BRANCHES if wanted[branch])
-        predict = ("all" if by_words else "global") if o.predict == "auto" else o.predict
-        allowed = {"all": BRANCHES, "global": ("global", "focus"), "local": ("local",)}[predict]
-        return cls(
-            start,
-            ("centred" if by_words else "power") if o.inputs == "auto" else o.inputs,
-            by_words if o.classes == "auto" else o.classes == "centred",
-            branches,
-            tuple(branch for branch in branches if branch in allowed),
-        )
 
 
 class DSVA(ZeroShotMethod[DSVAOptions]):
@@ -157,16 +70,59 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
         setup = Setup.of(self.options, prompts_AD is not None)
         if not setup.predicting:
             raise OptionError(f"dsva: predict={self.options.predict} needs a branch whose compatibility has a weight")
-        net = self._begin(setup, train, table, prompts_AD)
-        self._train(net, train, net.class_vectors(torch.tensor(table.matrix)))
+        groups_A = group_numbers(table.groups, len(table.columns))
+        crop = None
+        if setup.crop:
+            net, crop = self._fit_with_crop(setup, train, table, prompts_AD, groups_A)
+        else:
+            net = self._begin(setup, train, table, prompts_AD)
+            self._train(net, train, table)
         arrays = {f"net.{name}": value.numpy() for name, value in net.state_dict().items()}
-        return arrays | self._scale(net, train) | {
+        return arrays | self._scale(net, train, crop) | {
+            "groups": groups_A.numpy(),
             "inputs": np.array([INPUTS.index(net.inputs)]),
             "branches": np.array([BRANCHES.index(branch) for branch in setup.branches]),
             "predicting": np.array([BRANCHES.index(branch) for branch in setup.predicting]),
         }  # fmt: skip
 
-    def _begin(self, setup: Setup, train: TrainingSet, table: ClassTable, prompts_AD: Tensor | None) -> DSVANet:
+    def _fit_with_crop(
+        self, setup: Setup, train: TrainingSet, table: ClassTable, prompts_AD: Tensor | None, groups_A: Tensor
+    ) -> tuple[DSVANet, TokenGrids]:
+        """Fit the other branches, look where they point, encode that once, and go on with the focus branch too."""
+        if not {"global", "local"} <= set(setup.branches):
+            raise OptionError("dsva: focus=crop needs the local branch, which says where to look, and the global one")
+        first = replace(setup, branches=("global", "local"))
+        pointing = self._begin(first, train, table, prompts_AD)
+        self._train(pointing, train, table)
+        crop = self._crop(pointing, train.pictures, groups_A)
+        net = self._begin(setup, train, table, prompts_AD, crop)
+        net.load_state_dict({**net.state_dict(), **pointing.state_dict()})
+        self._train(net, train, table, crop)
+        return net, crop
+
+    @torch.no_grad()
+    def _crop(self, net: DSVANet, x: Embeddings, groups_A: Tensor) -> TokenGrids:
+        """Return the token grids of the crops of pictures."""
+        if x.crops is None:
+            raise EncoderError(
+                "dsva, focus=crop: it looks at the pictures again; give the folder of pictures, or take focus=whole"
+            )
+        x.check_encoder(x.crops.identity, "the encoder of the crops")
+        grid, parts = require_grids(x).shape[:2], []
+        for views in self._blocks(net, x, np.arange(len(x))):
+            found_NA, maps_NRA = net.found("local", views)
+            assert maps_NRA is not None
+            parts.append(boxes(maps_NRA, found_NA, groups_A, grid, self.options.crop_threshold))
+        return x.crops.grids(x.ids, torch.cat(parts))
+
+    def _begin(
+        self,
+        setup: Setup,
+        train: TrainingSet,
+        table: ClassTable,
+        prompts_AD: Tensor | None,
+        crop: TokenGrids | None = None,
+    ) -> DSVANet:
         o, phi_SA = self.options, torch.tensor(table.matrix)
         width = require_grids(train.pictures).shape[2]
         net = DSVANet(width, len(table.columns), setup.branches, setup.inputs, o.compatibility == "cosine")
@@ -177,8 +133,8 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
             random_start(net, torch.Generator().manual_seed(o.seed))
         if setup.inputs == "layernorm":
             return net
-        inputs = centre(net, self._blocks(net, train.pictures, np.arange(len(train.y))))
-        sample = list(self._blocks(net, train.pictures, _sample(train.y, o.seed)))
+        inputs = centre(net, self._blocks(net, train.pictures, np.arange(len(train.y)), crop))
+        sample = list(self._blocks(net, train.pictures, _sample(train.y, o.seed), crop))
         for branch in setup.branches if setup.start != "random" else ():
             if setup.start == "prompts" and prompts_AD is not None and branch != "focus":
                 prompts_start(net, branch, sample, prompts_AD)
@@ -187,8 +143,9 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
         level(net, sample, phi_SA)
         return net
 
-    def _train(self, net: DSVANet, train: TrainingSet, phi_SA: Tensor) -> None:
+    def _train(self, net: DSVANet, train: TrainingSet, table: ClassTable, crop: TokenGrids | None = None) -> None:
         o, y = self.options, train.y
+        phi_SA = net.class_vectors(torch.tensor(table.matrix))
         episodes = Episodes(y, o.classes_per_episode, o.pictures_per_class)
         rng = np.random.default_rng(o.seed)
         optimiser = _adam(net, o.learning_rate)
@@ -197,32 +154,34 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
             if epoch and o.fresh_optimiser:
                 optimiser = _adam(net, o.learning_rate)
             for rows in episodes.draw(rng, o.episodes_per_epoch):
-                looked, y_N = net(self._views(net, train.pictures, rows)), torch.from_numpy(y[rows])
+                looked, y_N = net(self._views(net, train.pictures, rows, crop)), torch.from_numpy(y[rows])
                 loss = terms(net, looked, phi_SA, y_N, grid, o.weights, o.double_softmax).weighted(o.weights)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
 
     @torch.no_grad()
-    def _scale(self, net: DSVANet, train: TrainingSet) -> State:
+    def _scale(self, net: DSVANet, train: TrainingSet, crop: TokenGrids | None) -> State:
         """Return mean and deviation of each branch's attributes over training pictures."""
-        looked = [net(views).attributes for views in self._blocks(net, train.pictures, _sample(train.y, 0))]
+        looked = [net(views).attributes for views in self._blocks(net, train.pictures, _sample(train.y, 0), crop)]
         state: State = {}
         for branch in net.branches:
             deviation_A, mean_A = torch.std_mean(torch.cat([found[branch] for found in looked]), 0, correction=0)
             state |= {f"strength.mean.{branch}": mean_A.numpy(), f"strength.deviation.{branch}": deviation_A.numpy()}
         return state
 
-    def _blocks(self, net: DSVANet, x: Embeddings, rows: Indices) -> Iterator[Views]:
+    def _blocks(self, net: DSVANet, x: Embeddings, rows: Indices, crop: TokenGrids | None = None) -> Iterator[Views]:
         for part in np.split(rows, range(_BLOCK, len(rows), _BLOCK)):
-            yield self._views(net, x, part)
+            yield self._views(net, x, part, crop)
 
-    def _views(self, net: DSVANet, x: Embeddings, rows: Indices) -> Views:
+    def _views(self, net: DSVANet, x: Embeddings, rows: Indices, crop: TokenGrids | None = None) -> Views:
         tokens_NRD = torch.from_numpy(require_grids(x).read(rows)).flatten(1, 2)
         # A picture's own vector can be of another width than its tokens, and is not what was published.
         own = net.inputs != "layernorm" and x.width == tokens_NRD.shape[2]
         picture_ND = torch.from_numpy(np.ascontiguousarray(x.x[rows], np.float32)) if own else tokens_NRD.mean(1)
-        return net.views(picture_ND, tokens_NRD)
+        return net.views(
+            picture_ND, tokens_NRD, None if crop is None else torch.from_numpy(crop.read(rows)).flatten(1, 2)
+        )
 
     @torch.no_grad()
     def _score_pictures(self, x: Embeddings, table: ClassTable, seen: Indices) -> Matrix:
@@ -288,7 +247,11 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
             EncoderError: the pictures come without token grids.
         """
         net = self.net()
-        for views in self._blocks(net, x, np.arange(len(x))) if len(x) else ():
+        if not len(x):
+            return
+        cropped = "focus" in net.branches and self.options.focus == "crop"
+        crop = self._crop(net, x, torch.from_numpy(self.state_["groups"])) if cropped else None
+        for views in self._blocks(net, x, np.arange(len(x)), crop):
             yield net(views)
 
 
