@@ -157,6 +157,9 @@ class Listening:
     def within(self, train):
         return Listening(self.inner.within(train), self.asked, True)
 
+    def check(self, split):
+        self.inner.check(split)
+
 
 @pytest.mark.parametrize("selection", ["honest", "test-oracle"])
 def test_every_table_is_made_of_the_pictures_of_its_fit(selection, trial, source):

@@ -1,7 +1,7 @@
 """The protocols every encoder satisfies, and the identity that travels with all it makes."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,21 @@ from zeroscene.pixels import Geometry
 
 
 @dataclass(frozen=True)
+class FineTuned:
+    """What an encoder was fine-tuned on: pictures of the seen classes of one split, held-out ones excepted.
+
+    Attributes:
+        dataset: name of the data set.
+        split: fingerprint of the split (`scenes.splits.Split`), with its held-out pictures.
+        seen: the classes.
+    """
+
+    dataset: str
+    split: str
+    seen: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class EncoderIdentity:
     """What decides the numbers an encoder gives; two identities are equal or the vectors must not be mixed.
 
@@ -21,26 +36,35 @@ class EncoderIdentity:
         weights: digest of the weights file(s).
         preprocessing: digest of size, crop, interpolation, mean, standard deviation (or of the tokenizer).
         output: which output is taken: pooling, layer, projection.
+        fine_tuned: what it was fine-tuned on, if it was; it is in the weights already and does not count again.
     """
 
     name: str
     weights: str
     preprocessing: str
     output: str
+    fine_tuned: FineTuned | None = field(default=None, compare=False)
 
     @property
     def fingerprint(self) -> str:
         """Digest of the identity; the name does not count, so that a folder that moves stays the same encoder."""
         return json_digest([self.weights, self.preprocessing, self.output])
 
-    def to_json(self) -> dict[str, str]:
-        """Return the fields as a JSON value."""
-        return asdict(self)
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON value; without `fine_tuned` where there is nothing to say."""
+        value = asdict(self)
+        if self.fine_tuned is None:
+            del value["fine_tuned"]
+        else:
+            value["fine_tuned"]["seen"] = list(self.fine_tuned.seen)
+        return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "EncoderIdentity":
         """Return the identity that `to_json` wrote."""
-        return cls(**value)
+        note = value.get("fine_tuned")
+        tuned = FineTuned(note["dataset"], note["split"], tuple(note["seen"])) if note else None
+        return cls(**{**value, "fine_tuned": tuned})
 
 
 @dataclass(frozen=True)

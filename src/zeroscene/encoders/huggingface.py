@@ -113,6 +113,7 @@ def load_image_encoder(
     Raises:
         EncoderError: no such model, weights that are absent, damaged or pickled, an unknown preprocessing step, or a
             pooling that the model does not have.
+        DataFormatError: the note of what the model was fine-tuned on is damaged.
         MissingExtraError: OpenVINO or open_clip is asked for and not installed.
     """
     if is_open_clip(name_or_folder):
@@ -121,5 +122,7 @@ def load_image_encoder(
     source = locate(name_or_folder, download=download)
     preprocessing = read_preprocessing(source)
     tower = build_tower(load_model(source), source, preprocessing, pooling)
-    identity = EncoderIdentity(source.name, source.weights_digest(), preprocessing.digest, tower.pooling)
+    identity = EncoderIdentity(
+        source.name, source.weights_digest(), preprocessing.digest, tower.pooling, source.fine_tuned()
+    )
     return HuggingFaceImageEncoder(identity, tower, preprocessing, arithmetic(precision), backend)

@@ -13,12 +13,14 @@ from typing import Any
 import torch
 
 from zeroscene.encoders import tiny
-from zeroscene.errors import EncoderError
+from zeroscene.encoders.base import FineTuned
+from zeroscene.errors import DataFormatError, EncoderError
 from zeroscene.files import file_digest, json_digest, read_json
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _FILES = ("*.json", "*.txt", "*.model", "model*.safetensors", "*/config.json", "*/model.safetensors")
 _WEIGHTS = "model.safetensors"
+TRAINING, TRAINING_FORMAT = "training.json", "zeroscene-training-1"
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
 
 
@@ -42,6 +44,23 @@ class Source:
         """
         path = self.folder / file
         return dict(read_json(path)) if path.is_file() else None
+
+    def fine_tuned(self) -> FineTuned | None:
+        """Return what the folder says that the model was fine-tuned on (`training.json`), or None.
+
+        Raises:
+            DataFormatError: the note is damaged.
+        """
+        note = self.config(TRAINING)
+        if note is None or note.get("format") != TRAINING_FORMAT:
+            return None
+        try:
+            split = note["split"]
+            return FineTuned(str(split["dataset"]), str(split["fingerprint"]), tuple(split["seen"]))
+        except (KeyError, TypeError) as error:
+            raise DataFormatError(
+                f"{self.folder / TRAINING} does not say what {self.name} was fine-tuned on; repeat `finetune`"
+            ) from error
 
     def weights(self, within: str = "") -> list[Path]:
         """Return the safetensors files that hold the weights.

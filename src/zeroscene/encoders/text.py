@@ -205,8 +205,8 @@ def load_text_encoder(
     read = [recipe.limit, recipe.lower, recipe.prompt, to_full_length]
     vocabulary = [file_digest(path) for name in _VOCABULARY if (path := source.folder / name).is_file()]
     identity = EncoderIdentity(
-        source.name, source.weights_digest(*recipe.dense), json_digest([read, vocabulary]), output
-    )  # fmt: skip
+        source.name, source.weights_digest(*recipe.dense), json_digest([read, vocabulary]), output, source.fine_tuned()
+    )
     return HuggingFaceTextEncoder(identity, tower, tokenizer, recipe, to_full_length)
 
 

@@ -62,13 +62,15 @@ def evaluate(
     Raises:
         UnknownNameError: a class of the split is absent from the table.
         OptionError: a fixed option is unknown or out of range, or the class vectors are all the same.
-        SplitError: the table was annotated from pictures of unseen classes that are not named as exemplars.
+        SplitError: the table was annotated from pictures of unseen classes that are not named as exemplars, or by a
+            model that was fine-tuned under another split.
         DataFormatError: a score is not finite.
     """
     given = dict(fixed or {})
     source = source_of(classes)
     table, without_held_out = (source.of(t, trial.split.classes) for t in (trial.train_all, trial.train_generalised))
     refuse_shown(table, trial.split.unseen)
+    source.check(trial.split)
     if selection == "honest":
         choice = select(method, trial.train_generalised, source, fixed=given, folds=folds, seed=seed)
     elif selection == "test-oracle":

@@ -12,6 +12,7 @@ import numpy as np
 
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.errors import SplitError
+from zeroscene.evaluation.tables import refuse_fine_tuned
 from zeroscene.methods.contract import TrainingSet
 from zeroscene.scenes.splits import Split
 
@@ -64,13 +65,15 @@ def carve(pictures: Embeddings, split: Split, *, holdout: float = HOLDOUT, seed:
 
     Raises:
         DataFormatError: the pictures have no labels.
-        SplitError: a class of the split has no pictures, a held-out id is not a picture of a seen class, or the
-            hold-out leaves a seen class without training or without test pictures.
+        SplitError: a class of the split has no pictures, a held-out id is not a picture of a seen class, the
+            hold-out leaves a seen class without training or without test pictures, or the encoder was fine-tuned under
+            another split.
     """
     split.check_classes(pictures.classes)
     assert pictures.labels is not None
     of_seen = pictures.label_indices(split.seen) >= 0
     bound = split if split.held_out else split.with_holdout(pictures.ids, pictures.labels, holdout, seed)
+    refuse_fine_tuned(pictures.encoder, bound)
     kept = set(bound.held_out)
     held_out = np.array([i in kept for i in pictures.ids], np.bool_)
     if strangers := kept - {i for i, ok in zip(pictures.ids, of_seen, strict=True) if ok}:

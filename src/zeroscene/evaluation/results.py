@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from zeroscene.encoders.base import FineTuned
 from zeroscene.errors import DataFormatError
 from zeroscene.files import read_json
 
@@ -58,6 +59,7 @@ class EncoderRecord(Record):
     preprocessing: str
     output: str
     fingerprint: str
+    fine_tuned: FineTuned | None = None
 
 
 class TableRecord(Record):

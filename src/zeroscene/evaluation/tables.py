@@ -17,9 +17,11 @@ import numpy.typing as npt
 
 from zeroscene import names
 from zeroscene.embeddings.embeddings import Embeddings
+from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, OptionError, SplitError
 from zeroscene.files import digest, json_digest
 from zeroscene.methods.contract import TrainingSet
+from zeroscene.scenes.splits import Split
 from zeroscene.semantics.annotate import Words, class_means
 from zeroscene.semantics.table import ClassTable
 
@@ -55,6 +57,14 @@ class TableSource(Protocol):
 
     def within(self, train: TrainingSet) -> "TableSource":
         """Return the source without any picture that is not in a training set."""
+        ...
+
+    def check(self, split: Split) -> None:
+        """Refuse a split whose test pictures went into the tables in another way than by `of`.
+
+        Raises:
+            SplitError: the model that looked at the pictures was fine-tuned under another split.
+        """
         ...
 
 
@@ -97,6 +107,16 @@ class FixedTable:
         """Return the table itself: it holds no pictures."""
         return self
 
+    def check(self, split: Split) -> None:
+        """Refuse a table from the pictures of a model that was fine-tuned under another split.
+
+        Raises:
+            SplitError: it is one.
+        """
+        for part in _parts(self.table.provenance):
+            if part.get("from_pictures") and (annotator := part.get("encoder")):
+                refuse_fine_tuned(EncoderIdentity.from_json(annotator), split)
+
 
 @dataclass(frozen=True)
 class AnnotatedTable:
@@ -112,6 +132,7 @@ class AnnotatedTable:
         exemplars: unseen classes of which all pictures are shown; every table with one of them is marked.
         exemplar_rows: positions of the pictures of each exemplar.
         of_pictures: digest of pictures and labels, and of the image tower.
+        encoder: the image tower; None where the source was made of similarities.
     """
 
     ids: tuple[str, ...]
@@ -120,6 +141,7 @@ class AnnotatedTable:
     exemplars: tuple[str, ...] = ()
     exemplar_rows: tuple[tuple[int, ...], ...] = ()
     of_pictures: str = ""
+    encoder: EncoderIdentity | None = None
 
     @classmethod
     def make(cls, pictures: Embeddings, words: Words, exemplars: Sequence[str] = ()) -> "AnnotatedTable":
@@ -142,7 +164,8 @@ class AnnotatedTable:
             rows = tuple(tuple(np.flatnonzero(of_exemplar == i).tolist()) for i in range(len(exemplars)))
             if missing := [name for name, own in zip(exemplars, rows, strict=True) if not own]:
                 raise SplitError(f"exemplars without a picture: {', '.join(missing)}")
-        return cls(pictures.ids, similarities, words, tuple(exemplars), rows, embeddings_fingerprint(pictures))
+        of_pictures = embeddings_fingerprint(pictures)
+        return cls(pictures.ids, similarities, words, tuple(exemplars), rows, of_pictures, pictures.encoder)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -213,6 +236,15 @@ class AnnotatedTable:
             exemplar_rows=(),
         )
 
+    def check(self, split: Split) -> None:
+        """Refuse a split under which the image tower was not fine-tuned, if it was.
+
+        Raises:
+            SplitError: it was fine-tuned under another one.
+        """
+        if self.encoder is not None:
+            refuse_fine_tuned(self.encoder, split)
+
 
 def source_of(classes: ClassTable | TableSource) -> TableSource:
     """Return a source as it is, and a table as the source that always gives it."""
@@ -241,6 +273,28 @@ def refuse_shown(table: ClassTable, unseen: Sequence[str]) -> None:
                 f"{', '.join(leaked)}; let the benchmark annotate for each split (annotate: images), or name them as "
                 "exemplars"
             )
+
+
+def refuse_fine_tuned(encoder: EncoderIdentity, split: Split) -> None:
+    """Refuse an encoder that was fine-tuned on pictures which a split may keep for its test.
+
+    Args:
+        encoder: of pictures, or of attributes taken from them.
+        split: the split in hand, with its held-out pictures.
+
+    Raises:
+        SplitError: it was fine-tuned under another split.
+    """
+    tuned = encoder.fine_tuned
+    if tuned is None or tuned.split == split.fingerprint:
+        return
+    trained = {names.key(name) for name in tuned.seen}
+    leaked = [name for name in split.unseen if names.key(name) in trained]
+    why = f"has seen pictures of {', '.join(leaked)}" if leaked else "may have seen pictures of this test"
+    raise SplitError(
+        f"encoder {encoder.name!r} was fine-tuned on {tuned.dataset!r} under another split than {split.name!r} and "
+        f"{why}; use the split.json that lies beside its weights, or an encoder fine-tuned under this split"
+    )
 
 
 def _parts(provenance: Mapping[str, Any]) -> list[Mapping[str, Any]]:
