@@ -14,17 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from zeroscene import names
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.evaluation.calibration import choose_gamma
 from zeroscene.evaluation.candidates import build, option_sets
 from zeroscene.evaluation.metrics import SeenUnseenCurve, confusion_matrix, seen_unseen_curve, t1
 from zeroscene.evaluation.results import CandidateRecord, Choice, FoldRecord, rounded
 from zeroscene.evaluation.tables import TableSource, source_of
-from zeroscene.files import digest
 from zeroscene.methods.contract import TrainingSet
 from zeroscene.methods.registry import AnyMethod
-from zeroscene.scenes.splits import Split
+from zeroscene.scenes.splits import Split, validation_groups
 from zeroscene.semantics.table import ClassTable
 
 FOLDS = 4
@@ -53,10 +51,7 @@ def validation_folds(train: TrainingSet, folds: int = FOLDS, seed: int = 0) -> t
     enough that two classes or more play unseen in each; two or three seen classes play unseen one at a time, and one
     alone gives no fold.
     """
-    count = len(train.seen)
-    groups = min(folds, count // 2) if count > 3 else count if count > 1 else 0
-    shuffled = sorted(train.seen, key=lambda name: digest(f"fold {seed} {names.key(name)}"))
-    made = (_fold(train, set(shuffled[g::groups]), seed) for g in range(groups))
+    made = (_fold(train, set(group), seed) for group in validation_groups(train.seen, folds, seed))
     return tuple(fold for fold in made if fold is not None)
 
 

@@ -156,3 +156,15 @@ def random_splits(dataset: str, classes: Sequence[str], unseen: int, count: int,
         )
         for number, chosen in enumerate(taken, start=1)
     ]
+
+
+def validation_groups(classes: Sequence[str], folds: int, seed: int = 0) -> tuple[tuple[str, ...], ...]:
+    """Divide seen classes into groups that play unseen in turn; each class stands in exactly one.
+
+    The groups depend on the seed and the names, not on their order. There are at most `folds`, and few enough that each
+    has two classes or more; two or three classes make groups of one, and one alone makes none.
+    """
+    count = len(classes)
+    groups = min(folds, count // 2) if count > 3 else count if count > 1 else 0
+    shuffled = sorted(classes, key=lambda name: digest(f"fold {seed} {names.key(name)}"))
+    return tuple(tuple(shuffled[group::groups]) for group in range(groups))
