@@ -133,8 +133,9 @@ class Georeference:
                 if raster.crs is None:
                     return None
                 # A huge raster is decoded at reduced scale.
-                own = raster.transform * raster.transform.scale(raster.width / width, raster.height / height)
-                return cls(raster.crs.to_string(), (own.a, own.b, own.c, own.d, own.e, own.f))
+                right, down, own = raster.width / width, raster.height / height, raster.transform
+                transform = (own.a * right, own.b * down, own.c, own.d * right, own.e * down, own.f)
+                return cls(raster.crs.to_string(), transform)
         except (RasterioError, OSError, ValueError):
             return None
 
