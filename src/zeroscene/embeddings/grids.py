@@ -1,6 +1,6 @@
 """TokenGrids: what an encoder sees in each place of a picture, for any number of pictures, left on disk until read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,9 @@ import torch
 from zeroscene.embeddings.grid_files import damaged
 from zeroscene.errors import DataFormatError
 
+_MEMORY = 1 << 30
+"""Bytes of vectors worked out from grids that are kept in memory."""
+
 Rows = npt.NDArray[np.int64] | npt.NDArray[np.bool_] | Sequence[int]
 
 _BLOCK = 1 << 22
@@ -20,6 +23,11 @@ _BLOCK = 1 << 22
 
 
 class _Source(Protocol):
+    @property
+    def memory(self) -> "dict[str, _Known]":
+        """What was worked out from the grids of all pictures."""
+        ...
+
     @property
     def shape(self) -> tuple[int, ...]:
         """(N, V, H, W, D)."""
@@ -107,10 +115,60 @@ class TokenGrids:
             means[rows] = self.read(rows, view).mean((1, 2))
         return means
 
+    def reduced(self, name: str, reduce: Callable[[torch.Tensor], torch.Tensor]) -> npt.NDArray[np.float32]:
+        """Return a vector worked out from each picture's tokens in view 0, (N, K); read-only.
+
+        A picture is worked out once in a process, whatever is taken of the grids later, as long as the vectors of all
+        pictures fit in 1 GiB.
+
+        Args:
+            name: of the function; another function needs another name.
+            reduce: (n, R, D) float32 tokens to (n, K).
+
+        Raises:
+            StoreError: a file is damaged or gone.
+        """
+        known = self._source.memory.get(name)
+        if known is None:
+            width = reduce(torch.from_numpy(self.read(np.arange(min(1, len(self))))).flatten(1, 2)).shape[-1]
+            known = _Known(np.empty((0, width), np.float32), np.zeros(0, np.bool_))
+            if self._source.shape[0] * width * 4 <= _MEMORY:
+                total = self._source.shape[0]
+                known = _Known(np.empty((total, width), np.float32), np.zeros(total, np.bool_))
+                self._source.memory[name] = known
+        if not len(known.done):
+            return np.concatenate([found for _, found in self._reducing(np.arange(len(self)), reduce)])
+        missing = np.flatnonzero(~known.done[self._rows])
+        for rows, found in self._reducing(missing, reduce):
+            known.vectors[self._rows[rows]] = found
+            known.done[self._rows[rows]] = True
+        return known.vectors[self._rows]
+
+    def _reducing(
+        self, rows: npt.NDArray[np.int64], reduce: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+        block = max(1, _BLOCK // max(1, int(np.prod(self.shape))))
+        for start in range(0, len(rows), block):
+            part = rows[start : start + block]
+            with torch.no_grad():
+                yield part, reduce(torch.from_numpy(self.read(part)).flatten(1, 2)).numpy()
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Vectors of pictures, and which of them are worked out."""
+
+    vectors: npt.NDArray[np.float32]
+    done: npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class _InMemory:
     grids_NVHWD: npt.NDArray[Any]
+    memory: dict[str, _Known] = field(default_factory=dict, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.grids_NVHWD,)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -127,6 +185,7 @@ class _OnDisk:
     counts: tuple[int, ...]
     each: tuple[int, int, int, int]
     maps: dict[int, npt.NDArray[np.float16]] = field(default_factory=dict, compare=False, repr=False)
+    memory: dict[str, _Known] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -35,15 +35,15 @@ from zeroscene.errors import EncoderError, OptionError
 from zeroscene.methods.contract import Indices, Matrix, State, TrainingSet, ZeroShotMethod
 from zeroscene.methods.dsva.focus import boxes, group_numbers
 from zeroscene.methods.dsva.loss import terms
-from zeroscene.methods.dsva.net import BRANCHES, INPUTS, Branch, DSVANet, Looked, Views
+from zeroscene.methods.dsva.net import BRANCHES, INPUTS, Branch, DSVANet, Looked
 from zeroscene.methods.dsva.options import DSVAOptions, Setup
+from zeroscene.methods.dsva.pictures import Pictures, require_grids
 from zeroscene.methods.dsva.start import centre, level, prompts_start, random_start, ridge_start
 from zeroscene.semantics.table import ClassTable
 from zeroscene.training.episodes import Episodes
 
 _SAMPLE: Final = 300
 """Training pictures, at least one a class, that scales are taken from."""
-_BLOCK: Final = 64
 
 
 class DSVA(ZeroShotMethod[DSVAOptions]):
@@ -108,11 +108,11 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
                 "dsva, focus=crop: it looks at the pictures again; give the folder of pictures, or take focus=whole"
             )
         x.check_encoder(x.crops.identity, "the encoder of the crops")
-        grid, parts = require_grids(x).shape[:2], []
-        for views in self._blocks(net, x, np.arange(len(x))):
+        pictures, parts = Pictures(net, x), []
+        for views in pictures.blocks(np.arange(len(x))):
             found_NA, maps_NRA = net.found("local", views)
             assert maps_NRA is not None
-            parts.append(boxes(maps_NRA, found_NA, groups_A, grid, self.options.crop_threshold))
+            parts.append(boxes(maps_NRA, found_NA, groups_A, pictures.grid, self.options.crop_threshold))
         return x.crops.grids(x.ids, torch.cat(parts))
 
     def _begin(
@@ -133,8 +133,9 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
             random_start(net, torch.Generator().manual_seed(o.seed))
         if setup.inputs == "layernorm":
             return net
-        inputs = centre(net, self._blocks(net, train.pictures, np.arange(len(train.y)), crop))
-        sample = list(self._blocks(net, train.pictures, _sample(train.y, o.seed), crop))
+        pictures = Pictures(net, train.pictures, crop)
+        inputs = centre(net, pictures)
+        sample = list(pictures.blocks(_sample(train.y, o.seed)))
         for branch in setup.branches if setup.start != "random" else ():
             if setup.start == "prompts" and prompts_AD is not None and branch != "focus":
                 prompts_start(net, branch, sample, prompts_AD)
@@ -146,16 +147,16 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
     def _train(self, net: DSVANet, train: TrainingSet, table: ClassTable, crop: TokenGrids | None = None) -> None:
         o, y = self.options, train.y
         phi_SA = net.class_vectors(torch.tensor(table.matrix))
+        pictures, local = Pictures(net, train.pictures, crop), "local" in net.branches
         episodes = Episodes(y, o.classes_per_episode, o.pictures_per_class)
         rng = np.random.default_rng(o.seed)
         optimiser = _adam(net, o.learning_rate)
-        grid = require_grids(train.pictures).shape[:2]
         for epoch in range(o.epochs):
             if epoch and o.fresh_optimiser:
                 optimiser = _adam(net, o.learning_rate)
             for rows in episodes.draw(rng, o.episodes_per_epoch):
-                looked, y_N = net(self._views(net, train.pictures, rows, crop)), torch.from_numpy(y[rows])
-                loss = terms(net, looked, phi_SA, y_N, grid, o.weights, o.double_softmax).weighted(o.weights)
+                looked, y_N = net(pictures.views(rows, local)), torch.from_numpy(y[rows])
+                loss = terms(net, looked, phi_SA, y_N, pictures.grid, o.weights, o.double_softmax).weighted(o.weights)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
@@ -163,32 +164,20 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
     @torch.no_grad()
     def _scale(self, net: DSVANet, train: TrainingSet, crop: TokenGrids | None) -> State:
         """Return mean and deviation of each branch's attributes over training pictures."""
-        looked = [net(views).attributes for views in self._blocks(net, train.pictures, _sample(train.y, 0), crop)]
+        pictures = Pictures(net, train.pictures, crop)
+        looked = [net(views).attributes for views in pictures.blocks(_sample(train.y, 0))]
         state: State = {}
         for branch in net.branches:
             deviation_A, mean_A = torch.std_mean(torch.cat([found[branch] for found in looked]), 0, correction=0)
             state |= {f"strength.mean.{branch}": mean_A.numpy(), f"strength.deviation.{branch}": deviation_A.numpy()}
         return state
 
-    def _blocks(self, net: DSVANet, x: Embeddings, rows: Indices, crop: TokenGrids | None = None) -> Iterator[Views]:
-        for part in np.split(rows, range(_BLOCK, len(rows), _BLOCK)):
-            yield self._views(net, x, part, crop)
-
-    def _views(self, net: DSVANet, x: Embeddings, rows: Indices, crop: TokenGrids | None = None) -> Views:
-        tokens_NRD = torch.from_numpy(require_grids(x).read(rows)).flatten(1, 2)
-        # A picture's own vector can be of another width than its tokens, and is not what was published.
-        own = net.inputs != "layernorm" and x.width == tokens_NRD.shape[2]
-        picture_ND = torch.from_numpy(np.ascontiguousarray(x.x[rows], np.float32)) if own else tokens_NRD.mean(1)
-        return net.views(
-            picture_ND, tokens_NRD, None if crop is None else torch.from_numpy(crop.read(rows)).flatten(1, 2)
-        )
-
     @torch.no_grad()
     def _score_pictures(self, x: Embeddings, table: ClassTable, seen: Indices) -> Matrix:
         weights = self.class_weights(table)
         parts = [
             torch.stack([looked.attributes[b] @ weights_CA.T for b, weights_CA in weights.items()]).sum(0).numpy()
-            for looked in self.look(x)
+            for looked in self.look(x, maps="local" in weights)
         ]
         return np.concatenate(parts) if parts else np.empty((0, len(table)), np.float32)
 
@@ -240,8 +229,12 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
         return net.eval()
 
     @torch.no_grad()
-    def look(self, x: Embeddings) -> Iterator[Looked]:
+    def look(self, x: Embeddings, maps: bool = True) -> Iterator[Looked]:
         """Yield what the branches find in pictures, block by block.
+
+        Args:
+            x: pictures with token grids.
+            maps: ask the local branch too, which alone reads the tokens.
 
         Raises:
             EncoderError: the pictures come without token grids.
@@ -251,22 +244,8 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
             return
         cropped = "focus" in net.branches and self.options.focus == "crop"
         crop = self._crop(net, x, torch.from_numpy(self.state_["groups"])) if cropped else None
-        for views in self._blocks(net, x, np.arange(len(x)), crop):
+        for views in Pictures(net, x, crop).blocks(np.arange(len(x)), maps):
             yield net(views)
-
-
-def require_grids(x: Embeddings) -> TokenGrids:
-    """Return the token grids of pictures.
-
-    Raises:
-        EncoderError: they come without; it is said how to get them.
-    """
-    if x.grids is None:
-        raise EncoderError(
-            "dsva looks at the places of a picture, and these embeddings keep none: embed again with --grid "
-            "(grid=True) and read the store with grids=True"
-        )
-    return x.grids
 
 
 def matching_prompts(pictures: Embeddings, table: ClassTable) -> Tensor | None:

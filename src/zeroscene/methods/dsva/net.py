@@ -31,17 +31,19 @@ class Views:
 
     Attributes:
         picture_ND: vector of the whole picture.
-        tokens_NRD: its token grid.
+        tokens_NRD: its token grid; None where nobody asks the local branch.
         focus_ND: the greatest value of each feature over the places of the crop, or of the whole picture.
     """
 
     picture_ND: Tensor
-    tokens_NRD: Tensor
+    tokens_NRD: Tensor | None
     focus_ND: Tensor
 
     def of(self, branch: Branch) -> Tensor:
         """Return what a branch is given: (N, D), and (N, R, D) for the local one."""
-        return {"global": self.picture_ND, "local": self.tokens_NRD, "focus": self.focus_ND}[branch]
+        given = {"global": self.picture_ND, "local": self.tokens_NRD, "focus": self.focus_ND}[branch]
+        assert given is not None
+        return given
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,11 @@ class DSVANet(nn.Module):
             tokens_NRD: its token grid.
             crop_NRD: token grid of the crop that is focused on; None to focus on the whole picture.
         """
-        tokens = self._common(tokens_NRD)
-        focus = tokens if crop_NRD is None else self._common(crop_NRD)
-        return Views(self._common(picture_ND), tokens, focus.amax(1))
+        tokens = self.common(tokens_NRD)
+        focus = tokens if crop_NRD is None else self.common(crop_NRD)
+        return Views(self.common(picture_ND), tokens, focus.amax(1))
 
-    def _common(self, x: Tensor) -> Tensor:
+    def common(self, x: Tensor) -> Tensor:
         """Return vectors brought to what all pictures have in common: their length, and for `power` their tail."""
         if self.inputs == "layernorm":
             return x
@@ -127,10 +129,12 @@ class DSVANet(nn.Module):
         return (found.amax(1), found) if branch == "local" else (found, None)
 
     def forward(self, views: Views) -> Looked:
-        """Return what the branches find."""
+        """Return what the branches find, the local one where it is given tokens."""
         attributes: dict[Branch, Tensor] = {}
         maps_NRA = None
         for branch in self.branches:
+            if branch == "local" and views.tokens_NRD is None:
+                continue
             attributes[branch], maps = self.found(branch, views)
             maps_NRA = maps if branch == "local" else maps_NRA
         return Looked(attributes, maps_NRA)

@@ -11,7 +11,7 @@ are its direction in pictures already; each is divided by the deviation of its l
 Shapes in names: N pictures, R places, D width, A attributes, S seen classes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zeroscene.methods.dsva.net import Branch, DSVANet, Views
+from zeroscene.methods.dsva.pictures import Pictures
 
 Start = Literal["prompts", "ridge", "random"]
 
@@ -38,20 +39,20 @@ def random_start(net: DSVANet, generator: torch.Generator) -> None:
 
 
 @torch.no_grad()
-def centre(net: DSVANet, blocks: Iterable[Views]) -> dict[Branch, Tensor]:
+def centre(net: DSVANet, pictures: Pictures) -> dict[Branch, Tensor]:
     """Take the mean input of training pictures for each branch's own; returns the centred inputs, (N, D).
 
     Those of the local branch are the mean of each picture's places.
     """
-    gathered: dict[Branch, list[Tensor]] = {branch: [] for branch in net.branches}
-    for views in blocks:
-        for branch, parts in gathered.items():
-            x = views.of(branch)
-            parts.append(x.mean(1) if branch == "local" else x)
-    inputs = {branch: torch.cat(parts) for branch, parts in gathered.items()}
-    for branch, x_ND in inputs.items():
-        net.mean[branch].copy_(x_ND.mean(0))
-        centred_ND = x_ND - net.mean[branch]
+    given: dict[Branch, Tensor] = {
+        "global": pictures.picture_ND,
+        "local": pictures.place_ND,
+        "focus": pictures.focus_ND,
+    }
+    inputs: dict[Branch, Tensor] = {}
+    for branch in net.branches:
+        net.mean[branch].copy_(given[branch].mean(0))
+        centred_ND = given[branch] - net.mean[branch]
         inputs[branch] = centred_ND if branch == "local" else F.normalize(centred_ND, dim=1)
     return inputs
 
