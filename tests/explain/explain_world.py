@@ -1,10 +1,12 @@
 """A small drawn world with a fitted DSVA that knows the words for its attributes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from zeroscene.embeddings.crops import Crops
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.grids import TokenGrids
 from zeroscene.encoders.huggingface import HuggingFaceImageEncoder, load_image_encoder
@@ -12,7 +14,8 @@ from zeroscene.encoders.text import load_text_encoder
 from zeroscene.evaluation.annotation import read_vocabulary
 from zeroscene.methods.contract import TrainingSet
 from zeroscene.methods.dsva.method import DSVA
-from zeroscene.scenes.synthetic.world import Picture, draw
+from zeroscene.scenes.folder import SceneFolder
+from zeroscene.scenes.synthetic.world import Picture, draw, write
 from zeroscene.semantics.knowledge import knowledge_table
 from zeroscene.semantics.table import ClassTable
 from zeroscene.semantics.vocabulary import with_prompts
@@ -56,6 +59,15 @@ def build() -> World:
     return World(encoder, table, method, pictures, embed(encoder, pictures))
 
 
-def training(world: World) -> tuple[TrainingSet, ClassTable]:
-    """Return fewer pictures of the seen classes than the world was fitted on, for methods of a test's own."""
-    return TrainingSet(embed(world.encoder, drawn(SEEN, 2, first=20)), SEEN), world.table
+def training(world: World, folder: Path | None = None) -> tuple[TrainingSet, ClassTable]:
+    """Return fewer pictures of the seen classes than the world was fitted on, for methods of a test's own.
+
+    With a folder they are written there too, for methods that look at them again.
+    """
+    pictures = drawn(SEEN, 2, first=20)
+    x = embed(world.encoder, pictures)
+    if folder is not None:
+        for name, picture in pictures.items():
+            write(folder / name, picture.pixels)
+        x = replace(x, crops=Crops(SceneFolder(folder, tuple(pictures), None, ()), world.encoder))
+    return TrainingSet(x, SEEN), world.table

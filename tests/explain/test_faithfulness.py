@@ -1,26 +1,27 @@
 """Covering what a map calls decisive lowers the class's score faster than covering anything else."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from explain_world import World, training
 
 from zeroscene.errors import DataFormatError, OptionError, UnknownNameError
-from zeroscene.explain.faithfulness import Faithfulness, Worth, blurred, class_map, measure
+from zeroscene.explain.evidence import explain
+from zeroscene.explain.faithfulness import Faithfulness, Worth, blurred, measure
 from zeroscene.methods.dsva.method import DSVA
 
 SHARES = (0.0, 0.5, 1.0)
 
 
 def test_maps_of_the_class_delete_and_insert_faster_than_random_orders(world: World) -> None:
-    labels = [world.pictures[one].label for one in world.x.ids]
-    maps = class_map(world.method, world.x, world.candidates, labels)
     measured = [
         measure(
-            world.method, world.encoder, world.pictures[one].pixels, world.candidates, label, map_HW,
-            steps=8, orders=2,
+            world.method, world.encoder, world.pictures[one.picture].pixels, world.candidates, one.chosen,
+            one.class_map_HW, steps=8, orders=2,
         )
-        for one, label, map_HW in zip(world.x.ids, labels, maps, strict=True)
+        for one in explain(world.method, world.x, world.candidates)
     ]  # fmt: skip
     worth = Worth.of(measured)
     assert worth.deletion[0] > 0
@@ -68,7 +69,7 @@ def test_the_cover_has_the_picture_s_colours_and_no_detail() -> None:
 
 def test_the_map_of_a_class_is_its_weights_over_the_places(world: World) -> None:
     x = world.x.take([3])
-    map_HW = class_map(world.method, x, world.candidates, ["sea"])[0]
+    map_HW = next(explain(world.method, x, world.candidates, chosen="sea")).class_map_HW
     weights_CA = world.method.class_weights(world.candidates)["local"].numpy()
     row = world.candidates.classes.index("sea")
     lead_A = weights_CA[row] - np.delete(weights_CA, row, 0).mean(0)
@@ -86,5 +87,14 @@ def test_what_cannot_be_measured_is_told(world: World) -> None:
     with pytest.raises(OptionError, match="at least 1"):
         measure(world.method, world.encoder, pixels, world.candidates, "sea", flat, orders=0)
     only_global = DSVA(predict="global", epochs=0).fit(*training(world))
-    with pytest.raises(OptionError, match="does not predict by the places"):
-        class_map(only_global, world.x, world.candidates, ["sea"] * len(world.x))
+    assert next(explain(only_global, world.x, world.candidates)).class_map_HW is None
+
+
+def test_a_method_that_looks_closer_looks_at_the_covered_picture_too(world: World, tmp_path: Path) -> None:
+    method = DSVA(focus="crop", epochs=0).fit(*training(world, tmp_path))
+    name = world.x.ids[0]
+    one = measure(
+        method, world.encoder, world.pictures[name].pixels, world.candidates, "harbor", np.eye(8, dtype=np.float32),
+        steps=1, orders=1,
+    )  # fmt: skip
+    assert one.deletion[0] != one.deletion[1]

@@ -76,6 +76,8 @@ class Evidence:
         reasons: one for each attribute, in the order of the class table.
         calibration: what calibration adds to the difference of the two scores.
         maps_HWA: how much each place shows each attribute, rows from the top; None where the method looks at none.
+        class_map_HW: what each place says for the chosen class rather than for the mean of the other candidates: the
+            sum over attributes of map times weight; None where the method does not predict by places.
     """
 
     picture: str
@@ -85,6 +87,7 @@ class Evidence:
     reasons: tuple[Reason, ...]
     calibration: float = 0.0
     maps_HWA: Array | None = None
+    class_map_HW: Array | None = None
 
     @property
     def margin(self) -> float:
@@ -218,6 +221,7 @@ def _evidence(
     penalty_C: Array,
 ) -> Iterator[Evidence]:
     weights = {branch: own.numpy() for branch, own in method.class_weights(table).items()}
+    lead_CA = lead(weights["local"]) if "local" in weights else None
     groups = table.groups or ("",) * len(table.columns)
     at = 0
     for looked in method.look(x):
@@ -231,6 +235,7 @@ def _evidence(
             )
             columns = zip(table.columns, groups, strength_A, ours_A, theirs_A, strict=True)
             ranked = np.argsort(-values_NC[at], kind="stable")
+            maps_HWA = _grid(looked, row, x)
             yield Evidence(
                 x.ids[at],
                 table.classes[one],
@@ -238,7 +243,8 @@ def _evidence(
                 tuple((table.classes[c], float(values_NC[at, c])) for c in ranked),
                 tuple(Reason(name, group, *map(float, numbers)) for name, group, *numbers in columns),
                 float((0.0 if other is None else penalty_C[other]) - penalty_C[one]),
-                _grid(looked, row, x),
+                maps_HWA,
+                None if lead_CA is None or maps_HWA is None else maps_HWA @ lead_CA[one],
             )
             at += 1
 
@@ -254,6 +260,13 @@ def strengths(method: DSVA, looked: Looked) -> Array:
         scaled.append(away_NA * varies_A)
     strength_NA: Array = torch.stack(scaled).mean(0).numpy()
     return strength_NA
+
+
+def lead(of_classes: Array) -> Array:
+    """Return by how much each class, a row, leads the mean of the other classes; of one class, its own values."""
+    count = len(of_classes)
+    ahead: Array = of_classes if count < 2 else (of_classes - of_classes.mean(0)) * np.float32(count / (count - 1))
+    return ahead
 
 
 def _grid(looked: Looked, row: int, x: Embeddings) -> Array | None:

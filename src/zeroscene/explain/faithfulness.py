@@ -14,6 +14,7 @@ Shapes in names: B pictures to encode, H and W of the token grid, R = H W cells,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -22,13 +23,15 @@ import torch
 from torch.nn import functional as F
 
 from zeroscene import names
+from zeroscene.embeddings.crops import Crops, cut
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.grids import TokenGrids
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import DataFormatError, EncoderError, OptionError
-from zeroscene.explain.evidence import explainable
+from zeroscene.explain.evidence import explainable, lead
 from zeroscene.methods.registry import AnyMethod
 from zeroscene.pixels import Picture
+from zeroscene.scenes.folder import SceneFolder
 from zeroscene.semantics.table import ClassTable
 
 Array = npt.NDArray[np.float32]
@@ -127,36 +130,6 @@ class Worth:
         }
 
 
-def class_map(method: AnyMethod, x: Embeddings, table: ClassTable, labels: Sequence[str]) -> Array:
-    """Return what each place says for a class rather than for the mean of the other candidates, (N, H, W).
-
-    It is the sum over attributes of map times weight in the branch that looks at places.
-
-    Args:
-        method: a fitted method that can be explained.
-        x: N pictures with their token grids.
-        table: the candidates.
-        labels: the class of each picture.
-
-    Raises:
-        OptionError: the method cannot be explained, or does not predict by places.
-        UnknownNameError: a class is not in the table.
-    """
-    able = explainable(method)
-    weights_CA = able.class_weights(table).get("local")
-    if weights_CA is None or x.grids is None:
-        raise OptionError(f"this {method.name} does not predict by the places of a picture (its local branch): no map")
-    columns = [_column(label, table) for label in labels]
-    height, width, _ = x.grids.shape
-    maps, at = [], 0
-    for looked in able.look(x):
-        assert looked.maps_NRA is not None
-        rows = columns[at : at + len(looked.maps_NRA)]
-        maps.append(torch.einsum("nra,na->nr", looked.maps_NRA, _lead(weights_CA)[rows]))
-        at += len(rows)
-    return torch.cat(maps).numpy().reshape(len(x), height, width)
-
-
 def measure(
     method: AnyMethod,
     encoder: ImageEncoder,
@@ -234,6 +207,17 @@ def _covered(picture_CHW: torch.Tensor, cover_CHW: torch.Tensor, cells_R: Order,
     return torch.where(whole > 0, cover_CHW, picture_CHW)
 
 
+@dataclass(frozen=True)
+class _Again(Crops):
+    """A second look at pictures that are covered in part, and so lie in no folder."""
+
+    prepared_BCHW: torch.Tensor
+
+    def grids(self, ids: Sequence[str], boxes_N4: torch.Tensor) -> TokenGrids:
+        """Return the token grids of a box of each picture; all of them, in order."""
+        return _grids(self.encoder, cut(self.prepared_BCHW, boxes_N4))[1]
+
+
 @torch.no_grad()
 def _leads(
     method: AnyMethod, encoder: ImageEncoder, pictures_BCHW: torch.Tensor, table: ClassTable, column: int
@@ -241,19 +225,19 @@ def _leads(
     values = []
     for start in range(0, len(pictures_BCHW), _BATCH):
         batch = pictures_BCHW[start : start + _BATCH]
-        encoded = encoder.encode(batch.contiguous(memory_format=torch.channels_last), grid=True)
-        assert encoded.grid_BHWD is not None
-        # As a store keeps grids, so that an uncovered picture scores as it was predicted.
-        grids = TokenGrids.of(encoded.grid_BHWD.numpy().astype(np.float16))
+        pooled_BD, grids = _grids(encoder, batch)
         ids = tuple(str(i) for i in range(len(batch)))
-        values.append(method.scores(Embeddings(ids, encoded.pooled_BD.numpy(), encoder.identity, None, grids), table))
-    return _lead(torch.from_numpy(np.concatenate([one.values for one in values]).T))[column].numpy()
+        again = _Again(SceneFolder(Path(), ids, None, ()), encoder, batch)
+        values.append(method.scores(Embeddings(ids, pooled_BD, encoder.identity, None, grids, again), table).values)
+    leads_CB: Array = lead(np.concatenate(values).T)
+    return np.asarray(leads_CB[column], np.float32)
 
 
-def _lead(of_classes: torch.Tensor) -> torch.Tensor:
-    """Return by how much each class, a row, leads the mean of the other classes; of one class, its own values."""
-    count = len(of_classes)
-    return of_classes if count < 2 else (of_classes - of_classes.mean(0)) * (count / (count - 1))
+def _grids(encoder: ImageEncoder, pictures_BCHW: torch.Tensor) -> tuple[Array, TokenGrids]:
+    encoded = encoder.encode(pictures_BCHW.contiguous(memory_format=torch.channels_last), grid=True)
+    assert encoded.grid_BHWD is not None
+    # As a store keeps grids, so that an uncovered picture scores as it was predicted.
+    return encoded.pooled_BD.numpy(), TokenGrids.of(encoded.grid_BHWD.numpy().astype(np.float16))
 
 
 def _column(label: str, table: ClassTable) -> int:

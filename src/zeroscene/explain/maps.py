@@ -92,6 +92,11 @@ class Frame:
         left = cut_left + (target_width - columns) // 2 * right
         return cls(Box(left, top, left + columns * right, top + rows * down), height, width)
 
+    def scaled(self, height: int, width: int) -> Self:
+        """Return the frame of the same picture at another size."""
+        down, right, box = height / self.height, width / self.width, self.box
+        return type(self)(Box(box.left * right, box.top * down, box.right * right, box.bottom * down), height, width)
+
     def cell(self, row: int, column: int, grid: tuple[int, int]) -> Box:
         """Return the rectangle of a cell of an H x W grid."""
         down, right = (self.box.bottom - self.box.top) / grid[0], (self.box.right - self.box.left) / grid[1]
