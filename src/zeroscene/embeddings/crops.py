@@ -4,9 +4,11 @@ Shapes in names: B pictures, C channels, H and W of a picture or a token grid, D
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,15 +47,23 @@ def cut(pictures_BCHW: Tensor, boxes_B4: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Crops:
-    """Pictures and the encoder that embedded them, for a second look.
+    """Pictures and the encoder that embedded them, for a second look; it can be sent to another process.
 
     Attributes:
         pictures: where they lie.
-        encoder: the encoder.
+        open: loads the encoder when it is needed.
     """
 
     pictures: SceneFolder
-    encoder: ImageEncoder
+    open: Callable[[], ImageEncoder]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.pictures, self.open)
+
+    @cached_property
+    def encoder(self) -> ImageEncoder:
+        """The encoder."""
+        return self.open()
 
     @property
     def identity(self) -> EncoderIdentity:
