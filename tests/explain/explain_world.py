@@ -69,5 +69,5 @@ def training(world: World, folder: Path | None = None) -> tuple[TrainingSet, Cla
     if folder is not None:
         for name, picture in pictures.items():
             write(folder / name, picture.pixels)
-        x = replace(x, crops=Crops(SceneFolder(folder, tuple(pictures), None, ()), world.encoder))
+        x = replace(x, crops=Crops(SceneFolder(folder, tuple(pictures), None, ()), lambda: world.encoder))
     return TrainingSet(x, SEEN), world.table

@@ -227,7 +227,7 @@ def _leads(
         batch = pictures_BCHW[start : start + _BATCH]
         pooled_BD, grids = _grids(encoder, batch)
         ids = tuple(str(i) for i in range(len(batch)))
-        again = _Again(SceneFolder(Path(), ids, None, ()), encoder, batch)
+        again = _Again(SceneFolder(Path(), ids, None, ()), lambda: encoder, batch)
         values.append(method.scores(Embeddings(ids, pooled_BD, encoder.identity, None, grids, again), table).values)
     leads_CB: Array = lead(np.concatenate(values).T)
     return np.asarray(leads_CB[column], np.float32)
