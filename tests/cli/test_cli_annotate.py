@@ -11,6 +11,7 @@ from small_world import CLASSES, ENCODER, SEEN, UNSEEN
 from zeroscene.cli.main import app
 from zeroscene.scenes.split_files import read_splits, write_splits
 from zeroscene.scenes.splits import Split
+from zeroscene.semantics.knowledge import knowledge_table
 from zeroscene.semantics.table import ClassTable
 
 ASKED = ("--encoder", ENCODER, "--vocabulary", "synthetic", "--texts", "attributes")
@@ -89,4 +90,34 @@ def test_bad_input_is_one_line(words: tuple[str, ...], said: str, tmp_path: Path
     told = invoke("annotate", *CLASSES, *words, "-o", tmp_path / "a.csv", code=2)
     assert said in told
     assert told.count("\n") == 1
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_values_of_the_knowledge_base_get_the_words_of_the_model(tmp_path: Path) -> None:
+    invoke("annotate", *CLASSES, *ASKED, "--values", "knowledge", "-o", tmp_path / "a.csv")
+    table, known = ClassTable.read(tmp_path / "a.csv"), knowledge_table(CLASSES)
+    assert (table.matrix == known.matrix).all()
+    assert table.space == known.space
+    assert table.prompts is not None
+    assert 90 < table.prompts.known.sum() < len(table.columns)
+    invoke("annotate", *CLASSES, *ASKED, "--values", tmp_path / "a.csv", "-o", tmp_path / "b.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    own, twice = (ClassTable.read(tmp_path / f"{name}.csv").prompts for name in "ab")
+    assert own is not None
+    assert twice is not None
+    assert (own.vectors == twice.vectors).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("knowledge,knowledge", "name each source once"),
+        ("model:much", "'much' of 'model' is not a number"),
+        ("model,knowledge", "different attributes"),
+        ("nowhere.csv", "no such class table"),
+    ],
+)
+def test_values_that_cannot_be_had_are_said_in_one_line(tmp_path: Path, values: str, message: str) -> None:
+    told = invoke("annotate", *CLASSES, *ASKED, "--values", values, "-o", tmp_path / "a.csv", code=2)
+    assert message in told
     assert not (tmp_path / "a.csv").exists()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from zeroscene.semantics.table import ClassTable
 
 NAME, PANEL = "annotate", "Prepare"
-_SHOWN = 6
+_SHOWN, _MODEL = 6, "model"
 HELP = manual(
     """
 Annotate the attributes of classes with an image-text model.
@@ -45,11 +45,18 @@ class; the table, and every result made from it, then says so. Without
 
 --texts attributes makes descriptions of what the knowledge base says of a
 class, in the words of the vocabulary and without the class's name.
+
+The table keeps the model's vectors of the words beside it, by which dsva
+knows where to look. --values takes the values from elsewhere and adds only
+these vectors: from the knowledge base, or from a table that you edited; or
+it blends them with the model's own.
 """,
     [
         "zeroscene annotate --dataset ucmerced --encoder openai/clip-vit-base-patch32 -o attributes.csv",
         "zeroscene annotate --folder pictures --encoder tiny --vocabulary synthetic --texts attributes "
         "--embeddings store --split splits.json:1 -o attributes.csv",
+        "zeroscene annotate --folder pictures --encoder tiny --vocabulary synthetic --values knowledge "
+        "-o attributes.csv",
     ],
 )
 
@@ -79,6 +86,14 @@ def command(
         ),
     ] = "descriptions",
     template: Template = None,
+    values: Annotated[
+        str,
+        typer.Option(
+            "--values",
+            help="model, knowledge, a table, or several with weights to blend: model:2,knowledge:1.",
+            rich_help_panel=CLASSES,
+        ),
+    ] = _MODEL,
     embeddings: Annotated[
         Path | None,
         typer.Option("--embeddings", "-e", help="Store of the same model's pictures.", rich_help_panel=SELECTION),
@@ -100,22 +115,58 @@ def command(
     from zeroscene.encoders.text import load_text_encoder
     from zeroscene.errors import OptionError
     from zeroscene.evaluation.annotation import class_texts, read_vocabulary
-    from zeroscene.semantics.annotate import annotate_pictures, annotate_texts
+    from zeroscene.semantics.annotate import annotate_pictures, annotate_texts, blend
     from zeroscene.semantics.text import read_templates
+    from zeroscene.semantics.vocabulary import with_prompts
 
     output, classes = Output(as_json), class_names(names, dataset, folder)
     if embeddings is None and (split or exemplars):
         raise OptionError("--split and --exemplar choose pictures; give the store that holds them: --embeddings STORE")
-    asked = read_vocabulary(vocabulary)
-    said: dict[str, Any] = {"texts": class_texts(texts, classes, asked), "templates": read_templates(template)}
-    reader = load_text_encoder(encoder, download=download)
-    if embeddings is None:
-        table = annotate_texts(classes, asked, reader, **said)
-    else:
+    asked, reader = read_vocabulary(vocabulary), load_text_encoder(encoder, download=download)
+    wanted = parse_values(values)
+    if embeddings is not None and _MODEL not in wanted:
+        raise OptionError(f"--values {values} takes no values from the model, so pictures are not looked at")
+
+    def by_model() -> "ClassTable":
+        said: dict[str, Any] = {"texts": class_texts(texts, classes, asked), "templates": read_templates(template)}
+        if embeddings is None:
+            return annotate_texts(classes, asked, reader, **said)
         shown = pictures(embeddings, split, exemplars or ())
-        table = annotate_pictures(classes, asked, reader, shown, exemplars=exemplars or (), **said)
+        return annotate_pictures(classes, asked, reader, shown, exemplars=exemplars or (), **said)
+
+    tables = [by_model() if name == _MODEL else _given(name, classes) for name in wanted]
+    table = tables[0] if len(tables) == 1 else blend(tables, list(wanted.values()))
+    if table.prompts is None:
+        table = with_prompts(table, asked, reader, read_templates(template))
     table.write(out)
     _tell(table, out, output)
+
+
+def parse_values(given: str) -> dict[str, float]:
+    """Return where values come from, each with its weight: `model:2,knowledge` is {model: 2, knowledge: 1}.
+
+    Raises:
+        OptionError: a weight is not a number, or a source stands twice.
+    """
+    from zeroscene.errors import OptionError
+
+    sources: dict[str, float] = {}
+    for part in given.split(","):
+        name, _, weight = part.strip().partition(":")
+        if not name or name in sources:
+            raise OptionError(f"--values {given}: name each source once, with commas between them")
+        try:
+            sources[name] = float(weight) if weight else 1.0
+        except ValueError as error:
+            raise OptionError(f"--values {given}: the weight {weight!r} of {name!r} is not a number") from error
+    return sources
+
+
+def _given(name: str, classes: "tuple[str, ...]") -> "ClassTable":
+    from zeroscene.semantics.knowledge import knowledge_table
+    from zeroscene.semantics.table import ClassTable
+
+    return knowledge_table(classes) if name == "knowledge" else ClassTable.read(Path(name)).select(classes)
 
 
 def pictures(store: Path, split: str | None, exemplars: "tuple[str, ...] | list[str]") -> "Pictures":
