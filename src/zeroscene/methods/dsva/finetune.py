@@ -270,7 +270,7 @@ class _Run:
         if self.fabric.is_global_zero:
             extract(scenes, frozen, folder, grid=True)
         self.fabric.barrier()
-        return replace(EmbeddingStore.open(folder).read(grids=True), crops=Crops(scenes, frozen))
+        return replace(EmbeddingStore.open(folder).read(grids=True), crops=Crops(scenes, lambda: frozen))
 
     def _stage(
         self, name: str, embedded: Embeddings, unseen: Sequence[str], epochs: int
