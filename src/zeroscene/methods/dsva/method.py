@@ -47,7 +47,10 @@ _SAMPLE: Final = 300
 
 
 class DSVA(ZeroShotMethod[DSVAOptions]):
-    """Attributes by the whole picture, by its places, and by what is worth a closer look."""
+    """Attributes by the whole picture, by its places, and by what is worth a closer look.
+
+    `losses_` holds the terms of each episode of the last fit, unweighted; it is not saved.
+    """
 
     name = "dsva"
     title = "DSVA"
@@ -64,6 +67,7 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
         return ({}, {"epochs": 0}, {"epochs": 4})
 
     def _fit_pictures(self, train: TrainingSet, table: ClassTable) -> State:
+        self.losses_: list[dict[str, float]] = []
         prompts_AD = matching_prompts(train.pictures, table)
         if self.options.start == "prompts" and prompts_AD is None:
             raise OptionError(_no_prompts(train.pictures, table))
@@ -156,10 +160,11 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
                 optimiser = _adam(net, o.learning_rate)
             for rows in episodes.draw(rng, o.episodes_per_epoch):
                 looked, y_N = net(pictures.views(rows, local)), torch.from_numpy(y[rows])
-                loss = terms(net, looked, phi_SA, y_N, pictures.grid, o.weights, o.double_softmax).weighted(o.weights)
+                step = terms(net, looked, phi_SA, y_N, pictures.grid, o.weights, o.double_softmax)
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                step.weighted(o.weights).backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
+                self.losses_.append(step.values())
 
     @torch.no_grad()
     def _scale(self, net: DSVANet, train: TrainingSet, crop: TokenGrids | None) -> State:
