@@ -112,8 +112,8 @@ def test_places_of_a_raster_have_map_coordinates(tmp_path: Path) -> None:
     (place,) = places(np.array([[0, 0], [0, 1]], np.float32), Frame(Box(0, 0, 40, 30), 30, 40))
     assert place.to_json(ground)["map"] == {
         "crs": "EPSG:32632",
-        "peak": (500_060, 5_599_955),
-        "bounds": (500_040, 5_599_940, 500_080, 5_599_970),
+        "peak": [500_060, 5_599_955],
+        "bounds": [500_040, 5_599_940, 500_080, 5_599_970],
     }
     halved = Georeference.of_file(file, 15, 20)
     assert halved is not None

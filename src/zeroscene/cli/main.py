@@ -16,6 +16,7 @@ from zeroscene.cli import (
     demo,
     doctor,
     embed,
+    explain,
     finetune,
     fit,
     predict,
@@ -86,7 +87,7 @@ def _options(
     pass
 
 
-for module in (embed, annotate, finetune, fit, predict, benchmark, report, doctor, demo):
+for module in (embed, annotate, finetune, fit, predict, explain, benchmark, report, doctor, demo):
     app.command(module.NAME, help=module.HELP, rich_help_panel=module.PANEL)(module.command)
 app.add_typer(classes.app, name="classes", rich_help_panel="Prepare")
 app.add_typer(split.app, name="split", rich_help_panel="Prepare")

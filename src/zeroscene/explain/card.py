@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from zeroscene import names
-from zeroscene.explain.evidence import Evidence
+from zeroscene.explain.evidence import Evidence, Reason
 from zeroscene.explain.faithfulness import Faithfulness
-from zeroscene.explain.maps import Array, Box, Frame, Mask, high
+from zeroscene.explain.maps import Array, Box, Frame, Georeference, Mask, high, places
 from zeroscene.pixels import Geometry, Picture
 
 SIDE: Final = 360
@@ -58,7 +58,7 @@ class Card:
     Attributes:
         evidence: what it says.
         pixels: the picture, (h, w, 3) uint8, its longer side `SIDE`.
-        seen: the part of it that the encoder saw.
+        frame: the part that the encoder saw, in pixels of the picture as it was decoded.
         whole: all reasons for the class over the picture; None where there is no such map.
         panels: maps of the attributes that were found and contribute most.
         found: strongest attributes, in standard deviations.
@@ -69,13 +69,18 @@ class Card:
 
     evidence: Evidence
     pixels: Pixels
-    seen: Box
+    frame: Frame
     whole: Panel | None
     panels: tuple[Panel, ...]
     found: tuple[Bar, ...]
     contributions: tuple[Bar, ...]
     differences: tuple[Bar, ...]
     faithfulness: Faithfulness | None = None
+
+    @property
+    def seen(self) -> Box:
+        """The part of `pixels` that the encoder saw."""
+        return self.frame.scaled(self.pixels.shape[0], self.pixels.shape[1]).box
 
     @property
     def title(self) -> str:
@@ -121,6 +126,25 @@ class Card:
             f"uncovered in its order, it wins {_more(rises)}."
         )
 
+    def to_json(self, ground: Georeference | None = None) -> dict[str, Any]:
+        """Return evidence, places and faithfulness as a JSON value.
+
+        Places are given for the attributes that the card shows, in pixels of the picture as it was decoded, and on the
+        map where the picture has coordinates.
+        """
+        value = self.evidence.to_json()
+        value["size"] = {"height": self.frame.height, "width": self.frame.width}
+        value["seen"] = self.frame.box.to_json()
+        if self.evidence.maps_HWA is not None:
+            shown = {r.attribute for r in (*_present(self.evidence), *self.evidence.found(_FOUND))}
+            value["places"] = {
+                name: [place.to_json(ground) for place in places(self.evidence.map(name), self.frame)]
+                for name in sorted(shown)
+            }
+        if self.faithfulness is not None:
+            value["faithfulness"] = self.faithfulness.to_json()
+        return value
+
 
 def make_card(
     evidence: Evidence, picture_HWC: Picture, geometry: Geometry, faithfulness: Faithfulness | None = None
@@ -142,17 +166,16 @@ def make_card(
         whole = _panel("all reasons together", note, evidence.class_map_HW, pixels, shown)
     panels = []
     if evidence.maps_HWA is not None:
-        present = [r for r in evidence.supporting(len(evidence.reasons)) if r.strength > 0][:_PANELS]
         panels = [
             _panel(names.words(r.attribute), signed(r.chosen), evidence.map(r.attribute), pixels, shown)
-            for r in present
+            for r in _present(evidence)
         ]
     greatest = sorted(evidence.reasons, key=lambda r: -abs(r.chosen))[: 2 * _BARS]
     apart = (*evidence.speaking_for(_BARS), *reversed(evidence.speaking_against(_BARS)))
     return Card(
         evidence,
         pixels,
-        shown.box,
+        frame,
         whole,
         tuple(panels),
         bars([(names.words(r.attribute), r.strength) for r in evidence.found(_FOUND)]),
@@ -187,6 +210,11 @@ def _rim(mask: Mask) -> Mask:
     padded = np.pad(mask, 1, mode="edge")
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return np.asarray(mask & ~inner)
+
+
+def _present(evidence: Evidence) -> list[Reason]:
+    """Return what was found and contributes most to the class."""
+    return [r for r in evidence.supporting(len(evidence.reasons)) if r.strength > 0][:_PANELS]
 
 
 def _panel(title: str, note: str, map_HW: Array, pixels: Pixels, frame: Frame) -> Panel:

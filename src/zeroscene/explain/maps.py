@@ -64,7 +64,11 @@ class Place:
             "cells": self.cells,
         }
         if ground is not None:
-            value["map"] = {"crs": ground.crs, "peak": ground.point(*self.peak), "bounds": ground.bounds(self.box)}
+            value["map"] = {
+                "crs": ground.crs,
+                "peak": list(ground.point(*self.peak)),
+                "bounds": list(ground.bounds(self.box)),
+            }
         return value
 
 
