@@ -61,6 +61,21 @@ class Plan:
     fresh_optimiser: bool = False
     betas: tuple[float, float] = (0.5, 0.999)
 
+    def check(self, devices: int) -> None:
+        """Refuse episodes that cannot be shared among steps and devices.
+
+        Raises:
+            OptionError: they cannot.
+        """
+        if self.accumulate % devices:
+            raise OptionError(
+                f"accumulate = {self.accumulate} episodes a step cannot be shared by {devices} devices: take a multiple"
+            )
+        if self.episodes % self.accumulate:
+            raise OptionError(
+                f"{self.episodes} episodes an epoch are not a whole number of steps of accumulate = {self.accumulate}"
+            )
+
 
 @dataclass(frozen=True)
 class Course:
@@ -145,7 +160,7 @@ def train(fabric: Fabric, course: Course, plan: Plan, folder: Path, same: str) -
         OptionError: episodes cannot be shared among steps and devices, or a step does not fit into memory.
         StoreError: the folder holds another run, or a damaged one.
     """
-    _check(plan, fabric.world_size)
+    plan.check(fabric.world_size)
     optimiser = torch.optim.Adam(
         [{"params": list(group.parameters), "lr": group.rate, "first": group.rate} for group in course.groups],
         betas=plan.betas,
@@ -206,18 +221,6 @@ def _epoch(
             note = " ".join(f"{name} {float(value) / done:.3g}" for name, value in sums.items())
         advance(fabric.world_size, note)
     return sums
-
-
-def _check(plan: Plan, devices: int) -> None:
-    """Refuse episodes that cannot be shared among steps and devices."""
-    if plan.accumulate % devices:
-        raise OptionError(
-            f"accumulate = {plan.accumulate} episodes a step cannot be shared by {devices} devices: take a multiple"
-        )
-    if plan.episodes % plan.accumulate:
-        raise OptionError(
-            f"{plan.episodes} episodes an epoch are not a whole number of steps of accumulate = {plan.accumulate}"
-        )
 
 
 def _prepared(course: Course, epoch: int, episodes: Sequence[int]) -> Iterator[Batch]:

@@ -28,6 +28,7 @@ from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.extract import extract
 from zeroscene.embeddings.store import EmbeddingStore
 from zeroscene.embeddings.views import view
+from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.encoders.huggingface import load_image_encoder
 from zeroscene.encoders.source import TRAINING, TRAINING_FORMAT
 from zeroscene.encoders.speed import Precision, arithmetic
@@ -91,6 +92,10 @@ class FinetuneOptions(DSVAOptions):
     def head(self) -> dict[str, Any]:
         """Return the options of phase 1."""
         return self.model_dump(include=set(DSVAOptions.model_fields))
+
+    def plan(self, epochs: int) -> Plan:
+        """Return the plan of phase 2."""
+        return Plan(epochs, self.tune_episodes, self.accumulate, self.fresh_optimiser)
 
     def deciding(self) -> dict[str, Any]:
         """Return the options that decide the weights; on how many devices it runs does not."""
@@ -180,7 +185,7 @@ class _Run:
     ):
         self.fabric, self.pictures, self.table, self.out, self.options = fabric, pictures, table, out, options
         self.name, self.folder = encoder, out / _RUN
-        self.base = open_trainable(encoder, download=download).identity
+        self.base = _checked(open_trainable(encoder, download=download), options)
         self.groups = validation_groups(pictures.seen, _GROUPS, options.seed)[: options.folds]
         if options.select == "honest" and len(pictures.seen) < 4:
             raise OptionError(
@@ -264,8 +269,6 @@ class _Run:
         """Return the training pictures as the frozen encoder sees them, from the cache where they are there."""
         o = self.options
         frozen = load_image_encoder(self.name, precision=o.precision)
-        if frozen.grid is None:
-            raise EncoderError(f"{frozen.identity.name} has no token grid, which dsva looks at; take another encoder")
         scenes, folder = self.pictures.scenes(), self.folder / _GRIDS
         if self.fabric.is_global_zero:
             extract(scenes, frozen, folder, grid=True)
@@ -293,9 +296,9 @@ class _Run:
             None if measured is None else lambda: _t1(self.fabric, student, encoder, measured, self.table),
             _ADVICE,
         )
-        plan = Plan(epochs, o.tune_episodes, o.accumulate, o.fresh_optimiser)
         try:
-            return encoder, train(self.fabric, course, plan, folder, json_digest([self.same, list(seen)]))
+            same = json_digest([self.same, list(seen)])
+            return encoder, train(self.fabric, course, o.plan(epochs), folder, same)
         finally:
             lessons.close()
 
@@ -316,6 +319,15 @@ def best_epoch(scores: Sequence[Sequence[float]]) -> int:
         scores: of each fold, before the first epoch and after each.
     """
     return int(np.asarray(scores).mean(0).argmax())
+
+
+def _checked(encoder: TrainableEncoder, o: FinetuneOptions) -> EncoderIdentity:
+    """Refuse what could not be trained before anything long begins; returns the encoder's identity."""
+    if encoder.tower.layout.grid is None:
+        raise EncoderError(f"{encoder.identity.name} has no token grid, which dsva looks at; take another encoder")
+    encoder.unfreeze(o.unfreeze)
+    o.plan(o.tune_epochs).check(o.devices)
+    return encoder.identity
 
 
 class _Lessons:
