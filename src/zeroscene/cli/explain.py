@@ -89,8 +89,15 @@ def command(
         raise OptionError("nothing to explain: give pictures, or a class with --class NAME")
     scenes = _scenes(pictures) if pictures else None
     loaded = Model.load(model)
-    explainable(loaded.method)
+    able = explainable(loaded.method)
+    if faithfulness and "local" not in able.predicting:
+        raise OptionError(
+            f"{model} does not predict by the places of a picture, so there is no map to measure; fit it with "
+            "predict=all, or on a class table that brings words for its attributes (annotate)"
+        )
     table = _candidates(loaded, classes, text_encoder, download)
+    if against is not None:
+        table.select([against])
     cards = [_class_card(loaded, table, name, out, wanted, text_encoder, download) for name in of_class or ()]
     value: dict[str, Any] = {"model": str(model), "out": str(out), "classes": cards, "pictures": [], "skipped": []}
     for card in cards:
@@ -282,7 +289,7 @@ def _scenes(given: Sequence[Path]) -> "SceneFolder":
         if not one.exists():
             raise DatasetNotFoundError(f"no picture or folder {one}")
         if one.is_dir() and is_store(one):
-            raise OptionError(f"{one} is an embedding store, and cards show pictures: give their folder")
+            raise OptionError(f"{one} is an embedding store, which keeps no pictures: give their folder")
         inside = SceneFolder.open_flat(one) if one.is_dir() else None
         paths += [one] if inside is None else [inside.path(picture) for picture in inside.ids]
     whole = [path.absolute() for path in paths]
@@ -330,5 +337,5 @@ def _summary(value: dict[str, Any], out: Path, output: Output) -> None:
             f"faithfulness over random orders: deletion {falls['mean']:+.2f} ± {falls['deviation']:.2f}, insertion "
             f"{rises['mean']:+.2f} ± {rises['deviation']:.2f}, better for {100 * worth['better_than_random']:.0f} %"
         )
-    told = [plural(len(value[what]), noun) for what, noun in (("pictures", "picture"), ("classes", "class"))]
-    output.say(f"{' and '.join(told)} explained: {out}")
+    counts = ((len(value["pictures"]), "picture"), (len(value["classes"]), "class"))
+    output.say(f"{' and '.join(plural(count, noun) for count, noun in counts if count)} explained: {out}")
