@@ -5,7 +5,8 @@ from typing import Any
 
 import tiny_models
 from small_world import data_set
-from zeroscene.methods.dsva.finetune import Finetuned, FinetuneOptions, finetune
+from zeroscene.methods.dsva.finetune import Finetuned, finetune
+from zeroscene.methods.dsva.tuning import FinetuneOptions
 from zeroscene.scenes.folder import SceneFolder
 from zeroscene.scenes.splits import Split
 from zeroscene.semantics.knowledge import knowledge_table

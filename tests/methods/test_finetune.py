@@ -26,15 +26,17 @@ from zeroscene.errors import OptionError, SplitError, StoreError
 from zeroscene.evaluation.protocol import carve
 from zeroscene.files import write_json
 from zeroscene.methods.contract import TrainingSet
-from zeroscene.methods.dsva.finetune import FinetuneOptions, _groups, best_epoch
+from zeroscene.methods.dsva.finetune import best_epoch
 from zeroscene.methods.dsva.method import DSVA
 from zeroscene.methods.dsva.student import Student
+from zeroscene.methods.dsva.tuning import FinetuneOptions, rate_groups
 from zeroscene.pixels import resize_crop
 from zeroscene.scenes.decode import decode
 from zeroscene.scenes.folder import SceneFolder
 from zeroscene.scenes.split_files import read_splits
 from zeroscene.scenes.splits import Split
 from zeroscene.semantics.knowledge import knowledge_table
+from zeroscene.training.pictures import SeenPictures
 
 WEIGHTS = "model.safetensors"
 
@@ -89,6 +91,18 @@ def test_it_is_evaluated_under_its_own_split_and_no_other(world, tuned, tmp_path
     assert carve(x, Split("small", "1", SEEN, UNSEEN)).split == split
     with pytest.raises(SplitError, match=r"has seen pictures of lake; use the split\.json that lies beside"):
         carve(x, Split("small", "2", ("sea", *(c for c in SEEN if c != "lake")), ("river", "lake")))
+
+
+def test_it_is_trained_further_under_its_own_split_and_no_other(world, tuned, tmp_path):
+    """The note has room for one split, and two of them together leave nothing to be tested on."""
+    assert tune(world, tmp_path / "again", tuned.folder, tune_epochs=1).epochs == 1
+    scenes = SceneFolder.open(world / "pictures")
+    other = Split("small", "2", (*SEEN[1:], "sea"), ("river", SEEN[0])).with_holdout(scenes.ids, scenes.labels)
+    with pytest.raises(SplitError, match="under another split already"):
+        finetune_world.finetune(
+            SeenPictures.of(scenes, other), tuned.folder, knowledge_table(SEEN + UNSEEN), tmp_path / "other",
+            FinetuneOptions(), accelerator="cpu",
+        )  # fmt: skip
 
 
 def test_what_an_unfinished_run_needs_is_removed_but_the_checkpoints(tuned):
@@ -210,10 +224,10 @@ def test_each_layer_has_its_rate_and_the_branches_theirs(world, tmp_path):
     head = DSVA(epochs=0).fit(TrainingSet(x, SEEN), table)
     options = FinetuneOptions(tune_rate=1e-3, layer_decay=0.5, tune_head_rate=0.1)
     student = Student(opened.tower, head, table, options)
-    rates = [group.rate for group in _groups(opened, student, options)]
+    rates = [group.rate for group in rate_groups(opened, student, options)]
     assert rates == pytest.approx([1.25e-4, 2.5e-4, 5e-4, 1e-3, 0.1])
     plain = FinetuneOptions(tune_rate=1e-3)
-    assert {group.rate for group in _groups(opened, student, plain)} == {1e-3}
+    assert {group.rate for group in rate_groups(opened, student, plain)} == {1e-3}
 
 
 def test_the_focus_crop_is_looked_at_while_training(world, tmp_path):

@@ -61,7 +61,8 @@ def command(
 ) -> None:
     """Bind the split, train, write."""
     from zeroscene.cli.split import read_one
-    from zeroscene.methods.dsva.finetune import FinetuneOptions, finetune
+    from zeroscene.methods.dsva.finetune import finetune
+    from zeroscene.methods.dsva.tuning import FinetuneOptions
     from zeroscene.options import parse_assignments
     from zeroscene.scenes.folder import SceneFolder
     from zeroscene.semantics.table import ClassTable

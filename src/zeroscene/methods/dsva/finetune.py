@@ -9,97 +9,44 @@ many epochs as were best, which can be none. Only training pictures come in here
 """
 
 import importlib.metadata
-import os
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
-import torch
 from lightning_fabric import Fabric
-from pydantic import Field
 
 from zeroscene.embeddings.crops import Crops
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.extract import extract
 from zeroscene.embeddings.store import EmbeddingStore
-from zeroscene.embeddings.views import view
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.encoders.huggingface import load_image_encoder
 from zeroscene.encoders.source import TRAINING, TRAINING_FORMAT
-from zeroscene.encoders.speed import Precision, arithmetic
+from zeroscene.encoders.speed import arithmetic
 from zeroscene.encoders.trainable import TrainableEncoder, open_trainable
-from zeroscene.errors import DatasetNotFoundError, EncoderError, OptionError, StoreError
+from zeroscene.errors import DatasetNotFoundError, EncoderError, OptionError, SplitError, StoreError
 from zeroscene.files import json_digest, read_json, write_json
-from zeroscene.methods.contract import Indices, TrainingSet
+from zeroscene.methods.contract import TrainingSet
 from zeroscene.methods.dsva.method import DSVA
-from zeroscene.methods.dsva.options import DSVAOptions
 from zeroscene.methods.dsva.student import Student
+from zeroscene.methods.dsva.tuning import GROUPS, FinetuneOptions, Lessons, rate_groups, t1
 from zeroscene.methods.registry import load_method
-from zeroscene.pixels import resize_crop
 from zeroscene.provenance import environment
-from zeroscene.scenes.decode import decode
 from zeroscene.scenes.splits import validation_groups
 from zeroscene.semantics.table import ClassTable
-from zeroscene.training.episodes import Episodes
-from zeroscene.training.fabric import Batch, Course, Group, Plan, Record, make_fabric, train
+from zeroscene.training.fabric import Course, Record, make_fabric, train
 from zeroscene.training.pictures import SeenPictures
 
 SPLIT: Final = "split.json"
 _RUN, _CLAIM, _HEAD, _GRIDS = "run", "run.json", "head", "grids"
-_GROUPS: Final = 4
-_BATCH: Final = 32
 _FALL, _EVERY = 0.9, 10
 _ADVICE: Final = (
     "set pictures_per_class or classes_per_episode lower (accumulate takes several episodes a step), precision=bf16, "
     "or unfreeze to the number of last layers to train"
 )
-
-
-class FinetuneOptions(DSVAOptions):
-    """Options of fine-tuning: those of DSVA, which phase 1 follows, and of phase 2 (`tune_*` and below).
-
-    Attributes:
-        tune_epochs: at most, with `select=honest`; exactly, with `last`.
-        tune_episodes: episodes an epoch.
-        tune_rate: learning rate of the encoder; 0.9 of it after every ten epochs.
-        tune_head_rate: of the branches; None for that of the encoder.
-        layer_decay: each layer has this times the rate of the one after it; 1 is off.
-        unfreeze: `all` weights of the encoder, or its last layers (stages of a convolutional network).
-        accumulate: episodes a step.
-        devices: GPUs, or processes where there is none.
-        precision: `auto` is bf16 where it is an instruction of the device.
-        select: how the number of epochs is found.
-        folds: groups of seen classes that play unseen, of 4, under `select=honest`.
-    """
-
-    tune_epochs: int = Field(25, ge=1)
-    tune_episodes: int = Field(300, ge=1)
-    tune_rate: float = Field(1e-6, gt=0)
-    tune_head_rate: float | None = Field(None, gt=0)
-    layer_decay: float = Field(1.0, gt=0, le=1)
-    unfreeze: Literal["all"] | Annotated[int, Field(ge=1)] = "all"
-    accumulate: int = Field(1, ge=1)
-    devices: int = Field(1, ge=1)
-    precision: Precision = "auto"
-    select: Literal["honest", "last"] = "honest"
-    folds: int = Field(1, ge=1, le=_GROUPS)
-
-    def head(self) -> dict[str, Any]:
-        """Return the options of phase 1."""
-        return self.model_dump(include=set(DSVAOptions.model_fields))
-
-    def plan(self, epochs: int) -> Plan:
-        """Return the plan of phase 2."""
-        return Plan(epochs, self.tune_episodes, self.accumulate, self.fresh_optimiser)
-
-    def deciding(self) -> dict[str, Any]:
-        """Return the options that decide the weights; on how many devices it runs does not."""
-        return self.model_dump(mode="json", exclude={"devices"})
 
 
 @dataclass(frozen=True)
@@ -160,6 +107,7 @@ def finetune(
 
     Raises:
         EncoderError: no such encoder, or it has no token grid.
+        SplitError: the encoder was fine-tuned under another split already.
         UnknownNameError: a seen class is absent from the table.
         OptionError: too few classes to choose on, too few layers or devices, or a step does not fit into memory.
         StoreError: `out` is of another run, or cannot be written.
@@ -185,8 +133,8 @@ class _Run:
     ):
         self.fabric, self.pictures, self.table, self.out, self.options = fabric, pictures, table, out, options
         self.name, self.folder = encoder, out / _RUN
-        self.base = _checked(open_trainable(encoder, download=download), options)
-        self.groups = validation_groups(pictures.seen, _GROUPS, options.seed)[: options.folds]
+        self.base = _checked(open_trainable(encoder, download=download), options, pictures)
+        self.groups = validation_groups(pictures.seen, GROUPS, options.seed)[: options.folds]
         if options.select == "honest" and len(pictures.seen) < 4:
             raise OptionError(
                 f"select=honest lets seen classes play unseen, two at least, and trains on two; there are "
@@ -286,14 +234,14 @@ class _Run:
         head = self._head(folder / _HEAD, TrainingSet(embedded.of_classes(seen), seen), table)
         encoder = open_trainable(self.name)
         student = Student(encoder.tower, head, table, o).eval()
-        lessons = _Lessons(shown, encoder, o)
+        lessons = Lessons(shown, encoder, o)
         measured = self.pictures.of_classes(unseen) if unseen else None
         course = Course(
             student,
-            _groups(encoder, student, o),
+            rate_groups(encoder, student, o),
             lessons.prepare,
             lambda epoch: _FALL ** (epoch // _EVERY),
-            None if measured is None else lambda: _t1(self.fabric, student, encoder, measured, self.table),
+            None if measured is None else lambda: t1(self.fabric, student, encoder, measured, self.table),
             _ADVICE,
         )
         try:
@@ -321,72 +269,16 @@ def best_epoch(scores: Sequence[Sequence[float]]) -> int:
     return int(np.asarray(scores).mean(0).argmax())
 
 
-def _checked(encoder: TrainableEncoder, o: FinetuneOptions) -> EncoderIdentity:
+def _checked(encoder: TrainableEncoder, o: FinetuneOptions, pictures: SeenPictures) -> EncoderIdentity:
     """Refuse what could not be trained before anything long begins; returns the encoder's identity."""
+    before = encoder.identity.fine_tuned
+    if before is not None and before.split != pictures.split.fingerprint:
+        raise SplitError(
+            f"{encoder.identity.name} was fine-tuned on {before.dataset!r} under another split already, and would be "
+            "refused under either; begin with the encoder that it was made of"
+        )
     if encoder.tower.layout.grid is None:
         raise EncoderError(f"{encoder.identity.name} has no token grid, which dsva looks at; take another encoder")
     encoder.unfreeze(o.unfreeze)
     o.plan(o.tune_epochs).check(o.devices)
     return encoder.identity
-
-
-class _Lessons:
-    """Episodes of random windows, each decided by its number alone."""
-
-    def __init__(self, pictures: SeenPictures, encoder: TrainableEncoder, options: FinetuneOptions):
-        self._pictures, self._geometry, self._options = pictures, encoder.geometry, options
-        self._episodes = Episodes(pictures.y, options.classes_per_episode, options.pictures_per_class)
-        self._threads = ThreadPoolExecutor(os.cpu_count(), "decode")
-        self._epoch = lru_cache(maxsize=2)(self._draw)
-
-    def prepare(self, epoch: int, episode: int) -> Batch:
-        """Return the pictures of an episode, (N, 3, height, width) uint8, and their classes, (N,)."""
-        rows = self._epoch(epoch)[episode]
-        # No window is drawn twice in a run, also of a picture that stands in an episode several times.
-        first = 1 + (epoch * self._options.tune_episodes + episode) * len(rows)
-
-        def window(row: int, number: int) -> torch.Tensor:
-            name = self._pictures.ids[row]
-            return resize_crop(view(decode(self._pictures.root / name), name, number), self._geometry)
-
-        seen = self._threads.map(window, rows.tolist(), range(first, first + len(rows)))
-        return torch.stack(list(seen)), torch.from_numpy(self._pictures.y[rows])
-
-    def close(self) -> None:
-        """End the threads that decode."""
-        self._threads.shutdown(cancel_futures=True)
-
-    def _draw(self, epoch: int) -> list[Indices]:
-        rng = np.random.default_rng([self._options.seed, epoch])
-        return list(self._episodes.draw(rng, self._options.tune_episodes))
-
-
-def _groups(encoder: TrainableEncoder, student: Student, o: FinetuneOptions) -> list[Group]:
-    """Return what is trained: the encoder by depth, the branches."""
-    parts = encoder.unfreeze(o.unfreeze)
-    groups = [
-        Group(part, o.tune_rate * o.layer_decay ** (len(parts) - 1 - depth)) for depth, part in enumerate(parts) if part
-    ]
-    head = tuple(parameter for parameter in student.net.parameters() if parameter.requires_grad)
-    return [*groups, Group(head, o.tune_head_rate or o.tune_rate)]
-
-
-@torch.no_grad()
-def _t1(
-    fabric: Fabric, student: Student, encoder: TrainableEncoder, pictures: SeenPictures, table: ClassTable
-) -> float:
-    """Return the mean over classes of the share of pictures that are told from the other classes, in [0, 1]."""
-    among = table.select(pictures.seen)
-    right = np.zeros(len(pictures.seen))
-
-    def centre(name: str) -> torch.Tensor:
-        return resize_crop(decode(pictures.root / name), encoder.geometry)
-
-    with ThreadPoolExecutor(os.cpu_count(), "decode") as threads:
-        for first in range(0, len(pictures), _BATCH):
-            rows = slice(first, first + _BATCH)
-            seen = torch.stack(list(threads.map(centre, pictures.ids[rows]))).to(fabric.device)
-            with fabric.autocast():
-                found = student.scores(seen, among).argmax(1).cpu().numpy()
-            np.add.at(right, pictures.y[rows], found == pictures.y[rows])
-    return float((right / np.bincount(pictures.y, minlength=len(right))).mean())
