@@ -137,8 +137,10 @@ def test_it_labels_new_pictures_with_the_unseen_classes_alone(done: Done) -> Non
 def test_every_command_works_as_it_is_printed_and_makes_the_same(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(done.folder)
     before = {path: path.read_bytes() for path in (done.folder / "my demo").rglob("*") if path.is_file()}
+    (fit,) = (words for words in done.commands if words[0] == "fit")
     assert [words[0] for words in done.commands] == [
-        "synthetic", "embed", "split", "classes", "annotate", "benchmark", "fit", "predict", "report",
+        "synthetic", "embed", "split", "annotate", "annotate", "benchmark", "fit", "predict",
+        *(["explain"] if fit[1] == "dsva" else []), "report",
     ]  # fmt: skip
     for words in done.commands:
         ran = CliRunner().invoke(app, words)

@@ -30,9 +30,9 @@ Go the whole way once, with nothing but this installation.
 Draws a benchmark of 40 classes, embeds it with the small encoder that ships,
 takes what the classes mean from the knowledge base and from the encoder,
 compares every method on classes without pictures, fits the best one, labels
-new pictures of unseen classes, and writes the report. Each step is a command
-that does the same on your own data; it is shown, and run as shown. Takes a
-minute or two on two cores; interrupted, the same command continues.
+new pictures of unseen classes, says why, and writes the report. Each step is
+a command that does the same on your own data; it is shown, and run as shown.
+Takes a minute or two on two cores; interrupted, the same command continues.
 
 The world is drawn: the figures show how things work, not how well they work
 on photographs.
@@ -105,13 +105,16 @@ class Tour:
     def go(self) -> None:
         """Take every step; finished ones are not done again."""
         from zeroscene.cli.benchmark import summary
+        from zeroscene.methods.registry import method_class
 
         self._prepare()
         self._mean()
         result = self._compare()
-        split, best = self._splits()[0], max(result.summary, key=lambda row: row.t1.mean)
+        split, best = self._splits()[0], max(result.summary, key=lambda row: (row.t1.mean, row.H.mean))
         self._fit(split, best)
         told = self._predict(split)
+        if method_class(best.method).reads == "grids":
+            self._explain(split, told)
         self._step("One page of all of it, to mail or to keep.", f"report {self.place}/results", shown=False)
         page = self.out / "results" / "report.html"
         self.output.say(f"\n{summary(result)}\nreport: {page}")
@@ -130,8 +133,8 @@ class Tour:
             f"synthetic pictures{wanted} --count {self.scale.each} -o {self.place}/pictures",
         )
         self._step(
-            "Every picture through an encoder, once.",
-            f"embed {self.place}/pictures --encoder tiny -o {self.place}/store",
+            "Every picture through an encoder, once; the grids of tokens too, for a method that looks at places.",
+            f"embed {self.place}/pictures --encoder tiny --grid -o {self.place}/store",
         )
         self._step(
             "Which classes have training pictures, and which are unseen.",
@@ -142,8 +145,9 @@ class Tour:
     def _mean(self) -> None:
         """Say what the classes mean, in two ways that look at no picture."""
         self._step(
-            "What the classes mean: attributes from the knowledge base ...",
-            f"classes knowledge --folder {self.place}/pictures -o {self.place}/knowledge.csv",
+            "What the classes mean: attributes from the knowledge base, and the encoder's words for them ...",
+            f"annotate --folder {self.place}/pictures --encoder tiny --vocabulary synthetic --values knowledge "
+            f"-o {self.place}/knowledge.csv",
         )
         self._step(
             "... and as the encoder understands descriptions of the classes.",
@@ -179,16 +183,23 @@ class Tour:
             f"--split {self.place}/splits.json:{split.name} -o {self.place}/model",
         )
 
+    def _explain(self, split: "Split", told: Sequence[dict[str, Any]]) -> None:
+        """Write cards of a picture that was labelled well and, if there is one, of a picture that was not."""
+        right = [one for one in told if one["class"] == one["drawn_as"]]
+        wrong = [one for one in told if one["class"] != one["drawn_as"]]
+        chosen = [max(some, key=lambda one: float(one["margin"])) for some in (right, wrong) if some]
+        files = " ".join(f"{self.place}/new-pictures/{one['id']}" for one in chosen)
+        self._step(
+            "Why? What was found, where, and what it counted for: the surest one right, and the surest one wrong.",
+            f"explain {self.place}/model {files} {_asked(split)} -o {self.place}/why",
+        )
+
     def _predict(self, split: "Split") -> list[dict[str, Any]]:
         """Label new pictures of the unseen classes, and say how many are right."""
-        from zeroscene import names
-
         truth = _draw_new(self.out / "new-pictures", split.unseen, self.scale)
-        words = [names.words(name) for name in split.unseen]
-        asked = " ".join(f'--classes "{", ".join(words[i : i + _LINE])}"' for i in range(0, len(words), _LINE))
         self._step(
             f"{plural(len(truth), 'new picture')}, in no folder that says what they show.",
-            f"predict {self.place}/model {self.place}/new-pictures {asked} -o {self.place}/labels.csv",
+            f"predict {self.place}/model {self.place}/new-pictures {_asked(split)} -o {self.place}/labels.csv",
         )
         with (self.out / "labels.csv").open(encoding="utf-8", newline="") as file:
             told = [{**row, "drawn_as": truth[row["id"]]} for row in csv.DictReader(file)]
@@ -218,22 +229,27 @@ class Tour:
         return read_splits(self.out / "splits.json")
 
 
+def _asked(split: "Split") -> str:
+    """Return the unseen classes as the words of a command."""
+    from zeroscene import names
+
+    words = [names.words(name) for name in split.unseen]
+    return " ".join(f'--classes "{", ".join(words[i : i + _LINE])}"' for i in range(0, len(words), _LINE))
+
+
 def _plan(name: str) -> str:
     from zeroscene.methods.registry import method_names
 
-    aligned = [method for method in method_names() if method in _ALIGNED]
     options = ", ".join(f"{key}: {value}" for key, value in _ALIGNED_OPTIONS.items())
-    others = ", ".join(method for method in method_names() if method not in _ALIGNED)
+    methods = [f"{{name: {m}, options: {{{options}}}}}" if m in _ALIGNED else m for m in method_names()]
     return (
         f"name: {name}\n"
         "embeddings: {tiny: store}\n"
         "tables: {knowledge: knowledge.csv, annotated: annotated.csv}\n"
         "splits: [splits.json]\n"
         "folds: 3\n"
-        f"methods: [{others},\n"
-        "  # With few pictures the aligned autoencoders need more and smaller steps.\n"
-        + "".join(f"  {{name: {method}, options: {{{options}}}}},\n" for method in aligned)
-        + "]\n"
+        "# With few pictures the aligned autoencoders need more and smaller steps.\n"
+        "methods:\n" + "".join(f"  - {method}\n" for method in methods)
     )
 
 

@@ -57,13 +57,9 @@ class Prompts:
         """Write the vectors of the columns as safetensors."""
         from safetensors.numpy import save_file
 
-        header = {
-            "format": _PROMPTS,
-            "columns": json.dumps(list(columns)),
-            "encoder": json.dumps(self.encoder.to_json(), sort_keys=True),
-        }
+        header = {"format": _PROMPTS, "columns": list(columns), "encoder": self.encoder.to_json()}
         with replacing(path) as temporary:
-            save_file({"prompts": np.ascontiguousarray(self.vectors)}, temporary, metadata=header)
+            save_file({"prompts": np.ascontiguousarray(self.vectors)}, temporary, metadata=_one_entry(header))
 
     @classmethod
     def read(cls, path: Path, columns: Sequence[str]) -> Self:
@@ -76,18 +72,18 @@ class Prompts:
 
         try:
             with safe_open(path, framework="numpy") as f:
-                header = f.metadata() or {}
+                header = _read_entry(f.metadata())
                 vectors = f.get_tensor("prompts") if header.get("format") == _PROMPTS else None
         except SafetensorError as error:
             raise DataFormatError(f"{path} is damaged; write the table again, or delete this file") from error
         if vectors is None:
             raise DataFormatError(f"{path} holds tensors, but no prompts; move it away from the table")
-        positions = names.index(json.loads(header["columns"]), str(path))
+        positions = names.index(header["columns"], str(path))
         chosen = np.zeros((len(columns), vectors.shape[1]), np.float32)
         for row, column in enumerate(columns):
             if (found := positions.get(names.key(column))) is not None:
                 chosen[row] = vectors[found]
-        return cls(chosen, EncoderIdentity.from_json(json.loads(header["encoder"])))
+        return cls(chosen, EncoderIdentity.from_json(header["encoder"]))
 
 
 @dataclass(frozen=True)
@@ -242,15 +238,11 @@ class ClassTable:
             from safetensors.numpy import save_file
 
             header = {
-                "format": _FORMAT,
-                "classes": json.dumps(self.classes),
-                "columns": json.dumps(self.columns),
-                "kind": self.kind,
-                "groups": json.dumps(self.groups),
-                "provenance": json.dumps(dict(self.provenance), sort_keys=True),
-            }
+                "format": _FORMAT, "classes": self.classes, "columns": self.columns, "kind": self.kind,
+                "groups": self.groups, "provenance": dict(self.provenance),
+            }  # fmt: skip
             with replacing(path) as temporary:
-                save_file({"matrix": self.matrix}, temporary, metadata=header)
+                save_file({"matrix": self.matrix}, temporary, metadata=_one_entry(header))
         else:
             raise OptionError(
                 f"cannot write a table of kind {self.kind!r} to {path.name}: "
@@ -328,7 +320,7 @@ class ClassTable:
 
         try:
             with safe_open(path, framework="numpy") as f:
-                header = f.metadata() or {}
+                header = _read_entry(f.metadata())
                 if header.get("format") != _FORMAT:
                     raise DataFormatError(f"{path} holds tensors, but not a class table")
                 matrix = f.get_tensor("matrix")
@@ -336,14 +328,27 @@ class ClassTable:
             raise DataFormatError(f"{path} is not a safetensors file, or is cut off: {error}") from error
         kind: Kind = "attributes" if header["kind"] == "attributes" else "embedding"
         return cls(
-            tuple(json.loads(header["classes"])),
+            tuple(header["classes"]),
             matrix,
-            tuple(json.loads(header["columns"])),
+            tuple(header["columns"]),
             kind,
-            tuple(json.loads(header["groups"])),
-            json.loads(header["provenance"]),
+            tuple(header["groups"]),
+            header["provenance"],
         )
 
 
 def _beside(path: Path) -> Path:
     return path.with_name(f"{path.stem}.prompts.safetensors")
+
+
+def _one_entry(header: Mapping[str, Any]) -> dict[str, str]:
+    """Return a header as one entry: safetensors writes several in any order, and equal tables must be equal files."""
+    return {"zeroscene": json.dumps(header, sort_keys=True)}
+
+
+def _read_entry(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    try:
+        header = json.loads((metadata or {}).get("zeroscene", "{}"))
+    except ValueError:
+        return {}
+    return header if isinstance(header, dict) else {}
