@@ -3,11 +3,12 @@
     python benchmarks/pointing.py [--out runs/pointing] [--splits 5]
 
 On the splits, encoder and training pictures of benchmarks/synthetic.py, DSVA is fitted on the seen classes with the
-attributes of the knowledge base; other pictures of the same world, which nothing was fitted on, are looked at. For every
-attribute that such a picture shows on less than half of it, the map plays the pointing game against the true mask,
-beside the picture's middle and chance (`explain.pointing`); whether the table gives the attribute to the class does not
-matter. Then, for pictures of unseen classes, what the map of the chosen class is worth in deletion and insertion, beside
-random orders (`explain.faithfulness`). Writes docs/results/pointing.json, and tables beside it. DSVA is taken thrice:
+attributes of the knowledge base; other pictures of the same world, which nothing was fitted on, are looked at. For
+every attribute that such a picture shows on less than half of it, the map plays the pointing game against the true
+mask, beside the picture's middle and chance (`explain.pointing`); whether the table gives the attribute to the class
+does not matter. Then, for pictures of unseen classes, what the map of the chosen class is worth in deletion and
+insertion, beside random orders (`explain.faithfulness`). Writes docs/results/pointing.json, tables beside it, and a
+card of an unseen class to docs/pictures. DSVA is taken thrice:
 
     words, trained    weights begin with the tiny text tower's words for the attributes, which is the default
     words, untrained  the same before the first step
@@ -15,11 +16,13 @@ random orders (`explain.faithfulness`). Writes docs/results/pointing.json, and t
 """
 
 import argparse
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from tables import RESULTS
 from zeroscene.embeddings.embeddings import Embeddings
@@ -27,11 +30,13 @@ from zeroscene.embeddings.extract import extract
 from zeroscene.encoders.huggingface import HuggingFaceImageEncoder, load_image_encoder
 from zeroscene.encoders.text import load_text_encoder
 from zeroscene.evaluation.annotation import read_vocabulary
+from zeroscene.explain.card import make_card
 from zeroscene.explain.evidence import explain
 from zeroscene.explain.faithfulness import Faithfulness, Worth, measure
 from zeroscene.explain.maps import Frame
+from zeroscene.explain.png import write_png
 from zeroscene.explain.pointing import FIGURES, LARGEST, Pointed, PointingTable, point
-from zeroscene.files import write_json, write_text
+from zeroscene.files import replacing, write_json, write_text
 from zeroscene.methods.contract import TrainingSet
 from zeroscene.methods.dsva.method import DSVA
 from zeroscene.progress import progress
@@ -51,6 +56,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "words, untrained": {"epochs": 0},
     "without words": {"start": "ridge"},
 }
+EXAMPLE = "bridge/bridge_00041.png"
 SUBSETS = ("unseen", "seen", "unseen, objects")
 
 
@@ -176,6 +182,9 @@ def main() -> None:
     for kind, options in KINDS.items():
         value["kinds"][kind] = one_kind(options, splits, training, new, drawn, table, encoder, given.covered)
     write_json(given.results / "pointing.json", value)
+    with replacing(given.results.parent / "pictures" / "explain.jpg") as temporary:
+        card = example(splits[0], training, new, drawn, table, encoder)
+        card.save(temporary, format="JPEG", quality=88, subsampling=0, optimize=True)
     for name, page in (
         ("pointing", pointing_table(value)),
         ("pointing_faithfulness", faithfulness_table(value)),
@@ -183,6 +192,26 @@ def main() -> None:
     ):
         write_text(given.results / f"{name}.md", page)
         print(page)
+
+
+def example(
+    split: Split,
+    training: Embeddings,
+    new: Embeddings,
+    drawn: Mapping[str, Picture],
+    table: ClassTable,
+    encoder: HuggingFaceImageEncoder,
+) -> Image.Image:
+    """Return the card of a picture of an unseen class, its map measured."""
+    method = DSVA().fit(TrainingSet(training.of_classes(split.seen), split.seen), table)
+    candidates, pixels = table.select(split.unseen), drawn[EXAMPLE].pixels
+    evidence = next(explain(method, new.take([new.ids.index(EXAMPLE)]), candidates))
+    assert evidence.class_map_HW is not None
+    worth = measure(method, encoder, pixels, candidates, evidence.chosen, evidence.class_map_HW)
+    with tempfile.TemporaryDirectory() as folder:
+        write_png(make_card(evidence, pixels, encoder.geometry, worth), Path(folder) / "card.png")
+        with Image.open(Path(folder) / "card.png") as card:
+            return card.convert("RGB")
 
 
 def one_kind(

@@ -4,7 +4,8 @@
 
 PICTURES is UC Merced with one folder a class; the encoders are Hugging Face folders (the published figures: a
 ResNet-50 trained on ImageNet, all-MiniLM-L6-v2). Pictures are embedded once; killed at any moment, the same command
-continues. A second table takes the mean vector of four rotations of each picture, for quick methods.
+continues. A second table takes the mean vector of four rotations of each picture, for quick methods and the knowledge
+attributes.
 The tables of the README and of docs/results are written at the end.
 """
 
@@ -56,16 +57,16 @@ def main() -> None:
 
     wanted = method_names() if given.methods == "all" else tuple(given.methods.split(","))
     tables = prepare(given.pictures, given.image_encoder, given.text_encoder, given.out)
-    for name, label, store, methods in (
-        ("ucmerced", "ResNet-50", "store", method_names()),
-        ("ucmerced_rotations", "ResNet-50, mean of 4 rotations", "store-rotations", TURNED),
+    for name, label, store, methods, kinds in (
+        ("ucmerced", "ResNet-50", "store", method_names(), tuple(tables)),
+        ("ucmerced_rotations", "ResNet-50, mean of 4 rotations", "store-rotations", TURNED, ("knowledge",)),
     ):
         if not (chosen := [method for method in methods if method in wanted]):
             continue
         plan = BenchmarkPlan(
             name=f"UC Merced 16/5, {label}",
             embeddings={label: given.out / store},
-            tables=tables,
+            tables={kind: tables[kind] for kind in kinds},
             splits=tuple(read_splits(SPLITS)),
             methods=tuple(MethodPlan(method) for method in chosen),
             folds=3,

@@ -63,8 +63,8 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
 
     @classmethod
     def candidates(cls) -> Sequence[Mapping[str, Any]]:
-        """Option sets among which honest selection chooses: how long to train from where the weights begin."""
-        return ({}, {"epochs": 0}, {"epochs": 4})
+        """Option sets among which honest selection chooses: train from where the weights begin, or leave them there."""
+        return ({}, {"epochs": 0})
 
     def _fit_pictures(self, train: TrainingSet, table: ClassTable) -> State:
         self.losses_: list[dict[str, float]] = []
@@ -80,7 +80,7 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
             net, crop = self._fit_with_crop(setup, train, table, prompts_AD, groups_A)
         else:
             net = self._begin(setup, train, table, prompts_AD)
-            self._train(net, train, table)
+            self._train(net, setup, train, table)
         arrays = {f"net.{name}": value.numpy() for name, value in net.state_dict().items()}
         return arrays | self._scale(net, train, crop) | {
             "groups": groups_A.numpy(),
@@ -97,11 +97,11 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
             raise OptionError("dsva: focus=crop needs the local branch, which says where to look, and the global one")
         first = replace(setup, branches=("global", "local"))
         pointing = self._begin(first, train, table, prompts_AD)
-        self._train(pointing, train, table)
+        self._train(pointing, setup, train, table)
         crop = self._crop(pointing, train.pictures, groups_A)
         net = self._begin(setup, train, table, prompts_AD, crop)
         net.load_state_dict({**net.state_dict(), **pointing.state_dict()})
-        self._train(net, train, table, crop)
+        self._train(net, setup, train, table, crop)
         return net, crop
 
     @torch.no_grad()
@@ -148,14 +148,16 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
         level(net, sample, phi_SA)
         return net
 
-    def _train(self, net: DSVANet, train: TrainingSet, table: ClassTable, crop: TokenGrids | None = None) -> None:
+    def _train(
+        self, net: DSVANet, setup: Setup, train: TrainingSet, table: ClassTable, crop: TokenGrids | None = None
+    ) -> None:
         o, y = self.options, train.y
         phi_SA = net.class_vectors(torch.tensor(table.matrix))
         pictures, local = Pictures(net, train.pictures, crop), "local" in net.branches
         episodes = Episodes(y, o.classes_per_episode, o.pictures_per_class)
         rng = np.random.default_rng(o.seed)
         optimiser = _adam(net, o.learning_rate)
-        for epoch in range(o.epochs):
+        for epoch in range(setup.epochs):
             if epoch and o.fresh_optimiser:
                 optimiser = _adam(net, o.learning_rate)
             for rows in episodes.draw(rng, o.episodes_per_epoch):

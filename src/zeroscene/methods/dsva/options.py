@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,8 @@ class DSVAOptions(Options):
     Attributes:
         start: where the weights begin; `auto` is `prompts` where the class table brings words in the space of the
             tokens, else `ridge`. With words, `inputs` are centred and so are the `classes`, unless said otherwise.
+        epochs: of `episodes_per_epoch` each; `auto` is 4 from words, which bear it, and 1 otherwise: from the closed
+            form, training fits the seen classes better and soon unseen ones worse.
         ridge: lambda of the closed form, for class vectors of length 1.
         focus: what the focus branch looks at: nothing, the `whole` picture, or the `crop` around the places of its
             strongest attributes, which is encoded again.
@@ -47,7 +49,7 @@ class DSVAOptions(Options):
     weight_regression_local: float = Field(8e-2, ge=0)
     weight_concentration: float = Field(1e-4, ge=0)
     weight_lasso: float = Field(0.0, ge=0)
-    epochs: int = Field(1, ge=0)
+    epochs: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
     episodes_per_epoch: int = Field(50, ge=1)
     classes_per_episode: int = Field(8, ge=2)
     pictures_per_class: int = Field(3, ge=1)
@@ -73,6 +75,7 @@ class Setup:
     start: Start
     inputs: Inputs
     centred_classes: bool
+    epochs: int
     crop: bool
     branches: tuple[Branch, ...]
     predicting: tuple[Branch, ...]
@@ -95,6 +98,7 @@ class Setup:
             start,
             ("centred" if by_words else "power") if o.inputs == "auto" else o.inputs,
             by_words if o.classes == "auto" else o.classes == "centred",
+            (4 if by_words else 1) if o.epochs == "auto" else o.epochs,
             o.focus == "crop",
             branches,
             tuple(branch for branch in branches if branch in allowed),
