@@ -254,3 +254,19 @@ def test_one_picture_gets_the_vector_it_gets_in_a_batch(models):
     together = encoder.encode(pictures).pooled_BD
     alone = torch.cat([encoder.encode(p[None]).pooled_BD for p in pictures])
     torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
+
+
+def test_statistics_of_imagenet_are_what_a_folder_with_them_says(models, tmp_path):
+    folder = shutil.copytree(models("clip"), tmp_path / "clip")
+    settings = json.loads((folder / "preprocessor_config.json").read_text())
+    settings |= {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    own = load_image_encoder(models("clip"), precision="fp32")
+    told, written = (
+        load_image_encoder(models("clip"), precision="fp32", statistics="imagenet"),
+        load_image_encoder(folder, precision="fp32"),
+    )
+    pictures = batch(own)
+    torch.testing.assert_close(told.encode(pictures).pooled_BD, written.encode(pictures).pooled_BD)
+    assert (told.encode(pictures).pooled_BD - own.encode(pictures).pooled_BD).abs().max() > 1e-3
+    assert told.identity.fingerprint != own.identity.fingerprint

@@ -67,6 +67,10 @@ def command(
         bool,
         typer.Option("--rotations", help="Average over four orientations; 4x the time.", rich_help_panel=ENCODER),
     ] = False,
+    statistics: Annotated[
+        str,
+        typer.Option("--statistics", help="Channel mean and deviation: own, or imagenet.", rich_help_panel=ENCODER),
+    ] = "own",
     download: Download = False,
     as_json: Json = False,
 ) -> None:
@@ -81,15 +85,22 @@ def command(
     one_of("--precision", precision, ("auto", "fp32", "bf16"))
     one_of("--pooling", pooling, ("auto", "cls", "mean", "projection"))
     one_of("--backend", backend, ("torch", "openvino"))
+    one_of("--statistics", statistics, ("own", "imagenet"))
     pictures = open_pictures(folder)
     loaded = open_image_encoder(
-        encoder, rotations=rotations, precision=precision, pooling=pooling, backend=backend, download=download
+        encoder,
+        rotations=rotations,
+        precision=precision,
+        pooling=pooling,
+        backend=backend,
+        statistics=statistics,
+        download=download,
     )
     had = len(EmbeddingStore.open(out)) if is_store(out) else 0
     begun = time.monotonic()
     store = extract(pictures, loaded, out, batch=batch, grid=grid, views=views)
     seconds = time.monotonic() - begun
-    Origin.of(encoder, pooling, pictures.root, rotations).write(out)
+    Origin.of(encoder, pooling, pictures.root, rotations, statistics).write(out)
     _tell(output, store, pictures, had, seconds)
 
 

@@ -81,8 +81,8 @@ class Model:
         expected = self.method.require_fitted().encoder
         noted = Origin.read(self.folder)
         if given is not None:
-            pooling, rotations = (noted.pooling, noted.rotations) if noted else ("auto", False)
-            return Origin.of(given, pooling, rotations=rotations).open(expected, **choices)
+            of_fit = (noted.pooling, None, noted.rotations, noted.statistics) if noted else ("auto",)
+            return Origin.of(given, *of_fit).open(expected, **choices)
         if noted is None:
             raise EncoderError(
                 f"{self.folder} does not say where its encoder {expected.name!r} is; give --encoder FOLDER_OR_ID"

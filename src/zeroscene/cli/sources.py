@@ -19,7 +19,7 @@ def open_image_encoder(source: str, *, rotations: bool = False, **choices: Any) 
     Args:
         source: model folder, hub id, or `tiny`.
         rotations: average its vectors over the four orientations of a picture.
-        choices: precision, pooling, backend and download, as for `encoders.huggingface.load_image_encoder`.
+        choices: precision, pooling, backend, statistics and download, as for `encoders.huggingface.load_image_encoder`.
 
     Raises:
         EncoderError: there is no such model, or it cannot be used.
@@ -44,17 +44,26 @@ class Origin:
         pooling: which output is taken.
         pictures: absolute folder that the picture ids are relative to; empty for a fitted method.
         rotations: whether its vectors are averaged over the four orientations.
+        statistics: by whose mean and deviation channels are normalised.
     """
 
     encoder: str
     pooling: str = "auto"
     pictures: str = ""
     rotations: bool = False
+    statistics: str = "own"
 
     @classmethod
-    def of(cls, encoder: str, pooling: str, pictures: Path | None = None, rotations: bool = False) -> Self:
+    def of(
+        cls,
+        encoder: str,
+        pooling: str,
+        pictures: Path | None = None,
+        rotations: bool = False,
+        statistics: str = "own",
+    ) -> Self:
         """Return the origin of what an encoder made; folders and files are noted by their absolute paths."""
-        return cls(_place(encoder), pooling, str(pictures.resolve()) if pictures else "", rotations)
+        return cls(_place(encoder), pooling, str(pictures.resolve()) if pictures else "", rotations, statistics)
 
     def write(self, folder: Path) -> None:
         """Write the note into a store or a fitted method."""
@@ -90,7 +99,9 @@ class Origin:
                 f"encoder {expected.name!r} was in {self.encoder} and is not there any more; "
                 "say where it is: --encoder FOLDER"
             )
-        encoder = open_image_encoder(self.encoder, rotations=self.rotations, pooling=self.pooling, **choices)
+        encoder = open_image_encoder(
+            self.encoder, rotations=self.rotations, pooling=self.pooling, statistics=self.statistics, **choices
+        )
         if encoder.identity.fingerprint != expected.fingerprint:
             raise EncoderMismatchError(
                 f"the model needs encoder {expected.name!r} (weights {expected.weights}, {expected.output}); "

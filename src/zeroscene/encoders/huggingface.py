@@ -14,7 +14,7 @@ import torch
 from zeroscene.encoders.base import Encoded, EncoderIdentity
 from zeroscene.encoders.open_clip import is_open_clip, load_image_tower
 from zeroscene.encoders.openvino import OpenVinoTower
-from zeroscene.encoders.preprocessing import Preprocessing, read_preprocessing
+from zeroscene.encoders.preprocessing import IMAGENET, Preprocessing, Statistics, read_preprocessing
 from zeroscene.encoders.source import load_model, locate
 from zeroscene.encoders.speed import Arithmetic, Precision, TorchTower, arithmetic
 from zeroscene.encoders.vision import Pooling, VisionTower, build_tower
@@ -95,6 +95,7 @@ def load_image_encoder(
     precision: Precision = "auto",
     pooling: Pooling = "auto",
     backend: Backend = "torch",
+    statistics: Statistics = "own",
     download: bool = False,
 ) -> HuggingFaceImageEncoder:
     """Load an image encoder from a folder in the Hugging Face layout, by hub id, or a model of open_clip.
@@ -108,6 +109,8 @@ def load_image_encoder(
             convolutional network, the class token for a transformer (see `vision.build_tower`); `mean` averages
             the token grid, `cls` takes the class token, `projection` the vector in the space of texts.
         backend: `openvino` needs the extra `fast`.
+        statistics: `own` normalises channels as the model was trained; `imagenet` by ImageNet's mean and deviation, as
+            public implementations do in front of towers that were trained with others. Part of the identity.
         download: fetch a hub id that is not in the local cache; nothing is downloaded without it.
 
     Raises:
@@ -117,10 +120,14 @@ def load_image_encoder(
         MissingExtraError: OpenVINO or open_clip is asked for and not installed.
     """
     if is_open_clip(name_or_folder):
+        if statistics != "own":
+            raise EncoderError(f"{name_or_folder}: other statistics than its own are for models of Hugging Face")
         identity, tower, preprocessing = load_image_tower(str(name_or_folder), pooling, download=download)
         return HuggingFaceImageEncoder(identity, tower, preprocessing, arithmetic(precision), backend)
     source = locate(name_or_folder, download=download)
     preprocessing = read_preprocessing(source)
+    if statistics == "imagenet":
+        preprocessing = preprocessing.with_statistics(*IMAGENET)
     tower = build_tower(load_model(source), source, preprocessing, pooling)
     identity = EncoderIdentity(
         source.name, source.weights_digest(), preprocessing.digest, tower.pooling, source.fine_tuned()

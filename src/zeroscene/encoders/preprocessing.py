@@ -1,13 +1,17 @@
 """Preprocessing as a model's own files state it: geometry on uint8, then one multiplication and one addition."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal, Self
 
 from zeroscene.encoders.source import Source, one_line, quiet
 from zeroscene.errors import EncoderError, OptionError
 from zeroscene.files import json_digest
 from zeroscene.pixels import Geometry
+
+Statistics = Literal["own", "imagenet"]
+IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of channels, grey levels in [0, 1]."""
 
 _FILE = "preprocessor_config.json"
 # Where transformers 5 saves the processor of a model that reads texts too.
@@ -34,6 +38,12 @@ class Preprocessing:
     scale: tuple[float, float, float]
     shift: tuple[float, float, float]
     blue_first: bool = False
+
+    def with_statistics(self, mean: tuple[float, float, float], deviation: tuple[float, float, float]) -> Self:
+        """Return the same geometry with another mean and standard deviation of channels, for grey levels in [0, 1]."""
+        scale = (1 / 255 / deviation[0], 1 / 255 / deviation[1], 1 / 255 / deviation[2])
+        shift = (-mean[0] / deviation[0], -mean[1] / deviation[1], -mean[2] / deviation[2])
+        return replace(self, scale=scale, shift=shift)
 
     @property
     def digest(self) -> str:
