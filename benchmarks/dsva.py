@@ -22,6 +22,7 @@ from zeroscene.embeddings.crops import Crops
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.extract import extract
 from zeroscene.encoders.huggingface import load_image_encoder
+from zeroscene.encoders.preprocessing import Statistics
 from zeroscene.encoders.text import load_text_encoder
 from zeroscene.evaluation.annotation import read_vocabulary
 from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
@@ -53,8 +54,9 @@ PARTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("+ focus on the whole picture", {"focus": "whole"}),
     ("focus crop in its place", {"focus": "crop"}),
 )
+IMAGENET = "published, ImageNet statistics"
 CORRECTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("published", {}),
+    ("published, the encoder's own statistics", {}),
     ("one softmax", {"double_softmax": False}),
     ("Adam goes on", {"fresh_optimiser": False}),
     ("both branches predict", {"predict": "all"}),
@@ -62,6 +64,7 @@ CORRECTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("compatibility by length", {"compatibility": "cosine"}),
     ("weights begin in closed form", {"start": "ridge"}),
     ("weights begin with words", {"start": "auto", "epochs": EPOCHS, "episodes_per_epoch": 50}),
+    ("+ concentration: corrected", {"weight_concentration": 1e-4}),
 )
 
 
@@ -74,10 +77,10 @@ def cumulative(first: Mapping[str, Any], steps: Sequence[tuple[str, Mapping[str,
     return plans
 
 
-def with_crops(store: Path, scenes: SceneFolder, encoder: str) -> Embeddings:
+def with_crops(store: Path, scenes: SceneFolder, encoder: str, statistics: Statistics = "own") -> Embeddings:
     """Return embedded pictures that can be looked at again."""
-    pictures = extract(scenes, load_image_encoder(encoder), store, grid=True).read(grids=True)
-    return replace(pictures, crops=Crops(scenes, partial(load_image_encoder, encoder)))
+    load = partial(load_image_encoder, encoder, statistics=statistics)
+    return replace(extract(scenes, load(), store, grid=True).read(grids=True), crops=Crops(scenes, load))
 
 
 def markdown(cells: Sequence[Row], order: Sequence[str]) -> str:
@@ -98,19 +101,21 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def run(
-    name: str, pictures: Embeddings, table: ClassTable, splits: Sequence[Split], plans: Sequence[MethodPlan],
+    name: str, steps: Sequence[tuple[MethodPlan, Embeddings]], table: ClassTable, splits: Sequence[Split],
     out: Path, results: Path, jobs: int,
 ) -> None:  # fmt: skip
-    """Run the steps and write their table."""
-    plan = BenchmarkPlan(
-        name, {pictures.encoder.name: pictures}, {"knowledge": table}, tuple(splits[:COUNT]), tuple(plans),
-        selection="defaults",
-    )  # fmt: skip
-    folder = out / name
-    run_benchmark(plan, folder, jobs=jobs)
-    cells = read_cells(folder / "results.csv")
+    """Run the steps, each on its pictures, and write their table."""
+    cells: list[Row] = []
+    for number, pictures in enumerate({id(x): x for _, x in steps}.values()):
+        plan = BenchmarkPlan(
+            name, {pictures.encoder.name: pictures}, {"knowledge": table}, tuple(splits[:COUNT]),
+            tuple(method for method, own in steps if own is pictures), selection="defaults",
+        )  # fmt: skip
+        folder = out / f"{name}-{number}"
+        run_benchmark(plan, folder, jobs=jobs)
+        cells += read_cells(folder / "results.csv")
     write_rows(results / f"{name}_cells.csv", cells)
-    text = markdown(cells, [one.label for one in plans])
+    text = markdown(cells, [method.label for method, _ in steps])
     write_text(results / f"{name}.md", text)
     print(f"{name}\n\n{text}")
 
@@ -129,16 +134,21 @@ def main() -> None:
         scenes = benchmark("ucmerced").open(Path(folder))
         pictures = with_crops(given.out / "store-ucmerced", scenes, encoder)
         splits: Sequence[Split] = read_splits(SPLITS)
-        run("dsva_parts_ucmerced", pictures, knowledge_table(scenes.classes), splits, cumulative(ALONE, PARTS), **ends)
+        parts = [(method, pictures) for method in cumulative(ALONE, PARTS)]
+        run("dsva_parts_ucmerced", parts, knowledge_table(scenes.classes), splits, **ends)
         return
     drawn = given.out / "pictures"
     write_folder(drawn, CLASSES, SEED, count=PICTURES, size=SIZE)
-    pictures = with_crops(given.out / "store-synthetic", SceneFolder.open(drawn), "tiny")
+    scenes = SceneFolder.open(drawn)
+    pictures = with_crops(given.out / "store-synthetic", scenes, "tiny")
+    otherwise = with_crops(given.out / "store-imagenet", scenes, "tiny", "imagenet")
     table = with_prompts(knowledge_table(CLASSES), read_vocabulary("synthetic"), load_text_encoder("tiny"))
     splits = tuple(random_splits("synthetic", CLASSES, UNSEEN, COUNT, SEED))
-    run("dsva_parts_synthetic", pictures, table, splits, cumulative(ALONE, PARTS), **ends)
-    first = {**PUBLISHED, "behaviour": "published"}
-    run("dsva_corrections", pictures, table, splits, cumulative(first, CORRECTIONS), **ends)
+    run("dsva_parts_synthetic", [(method, pictures) for method in cumulative(ALONE, PARTS)], table, splits, **ends)
+    first: dict[str, Any] = {**PUBLISHED, "behaviour": "published"}
+    steps = [(MethodPlan("dsva", first, IMAGENET), otherwise)]
+    steps += [(method, pictures) for method in cumulative(first, CORRECTIONS)]
+    run("dsva_corrections", steps, table, splits, **ends)
 
 
 if __name__ == "__main__":
