@@ -56,8 +56,9 @@ def data_set(root: Path, classes: Sequence[str], each: int, height: int = 64, wi
 def prepare(folder: Path) -> Path:
     """Write a data set as `zeroscene synthetic` does, and what is made of it before a method is fitted.
 
-    pictures/ holds six pictures of each of ten classes, new-pictures/ two of each of four, store the vectors and token grids of the
-    former, classes.csv their attributes, splits.json two splits of seven seen and three unseen classes.
+    pictures/ holds six pictures of each of ten classes, new-pictures/ two of each of four, store the vectors of the
+    former and store-with-grids their token grids too, classes.csv their attributes, splits.json two splits of seven
+    seen and three unseen classes.
     """
     from zeroscene.cli.sources import Origin, open_image_encoder
     from zeroscene.embeddings.extract import extract
@@ -69,8 +70,9 @@ def prepare(folder: Path) -> Path:
     world.write_folder(folder / "pictures", CLASSES, count=6)
     world.write_folder(folder / "new-pictures", NEW, first=100, count=2)
     pictures = SceneFolder.open(folder / "pictures")
-    extract(pictures, open_image_encoder(ENCODER), folder / "store", grid=True)
-    Origin.of(ENCODER, "auto", pictures.root).write(folder / "store")
+    for store, grid in (("store", False), ("store-with-grids", True)):
+        extract(pictures, open_image_encoder(ENCODER), folder / store, grid=grid)
+        Origin.of(ENCODER, "auto", pictures.root).write(folder / store)
     knowledge_table(pictures.classes).write(folder / "classes.csv")
     write_splits(folder / "splits.json", random_splits("pictures", pictures.classes, 3, 2))
     return folder
