@@ -123,6 +123,8 @@ class ClassTable:
             )
         if self.groups and len(self.groups) != len(self.columns):
             raise DataFormatError(f"class table: {len(self.groups)} groups for {len(self.columns)} columns")
+        if blank := [c for c, group in zip(self.columns, self.groups, strict=False) if not group.strip()]:
+            raise DataFormatError(f"class table: {blank[0]!r} is in no group; give every attribute one, or none at all")
         if self.prompts is not None and len(self.prompts.vectors) != len(self.columns):
             raise DataFormatError(
                 f"class table: prompts of {len(self.prompts.vectors)} attributes for {len(self.columns)} columns"
