@@ -6,9 +6,10 @@ from zeroscene import options
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.errors import DataFormatError
 from zeroscene.evaluation.evaluate import evaluate
+from zeroscene.evaluation.examples import EXAMPLES
 from zeroscene.evaluation.measure import generalised, pick_examples, zero_shot
 from zeroscene.evaluation.protocol import carve
-from zeroscene.evaluation.results import CURVE_POINTS, EXAMPLES, Point
+from zeroscene.evaluation.results import CURVE_POINTS, Point
 from zeroscene.methods.contract import Scores, VectorMethod
 from zeroscene.methods.registry import method_class
 

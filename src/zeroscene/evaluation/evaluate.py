@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from zeroscene.evaluation.candidates import build
+from zeroscene.evaluation.examples import Examples
 from zeroscene.evaluation.measure import generalised, zero_shot_with_examples
 from zeroscene.evaluation.oracle import select_on_test
 from zeroscene.evaluation.protocol import Trial
-from zeroscene.evaluation.results import Choice, Examples, GeneralisedResult, Selection, ZeroShotResult
+from zeroscene.evaluation.results import Choice, GeneralisedResult, Selection, ZeroShotResult
 from zeroscene.evaluation.selection import FOLDS, select
 from zeroscene.evaluation.tables import TableSource, refuse_shown, source_of
 from zeroscene.methods.registry import AnyMethod

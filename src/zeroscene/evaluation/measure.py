@@ -6,6 +6,7 @@ import numpy as np
 
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.errors import DataFormatError
+from zeroscene.evaluation.examples import EXAMPLES, Example, Examples
 from zeroscene.evaluation.metrics import (
     Integers,
     Mask,
@@ -20,15 +21,13 @@ from zeroscene.evaluation.metrics import (
 from zeroscene.evaluation.protocol import TestSet
 from zeroscene.evaluation.results import (
     CURVE_POINTS,
-    EXAMPLES,
-    Example,
-    Examples,
     GeneralisedResult,
     Point,
     ZeroShotResult,
     named,
     rounded,
 )
+from zeroscene.evaluation.why import with_reasons
 from zeroscene.methods.contract import Matrix, Scores
 from zeroscene.methods.registry import AnyMethod
 from zeroscene.semantics.table import ClassTable
@@ -50,9 +49,14 @@ def zero_shot(method: AnyMethod, test: TestSet, classes: ClassTable) -> ZeroShot
 
 
 def zero_shot_with_examples(method: AnyMethod, test: TestSet, classes: ClassTable) -> tuple[ZeroShotResult, Examples]:
-    """Measure plain zero-shot, and pick pictures right and wrong; arguments and errors as in `zero_shot`."""
+    """Measure plain zero-shot, and pick pictures right and wrong, with the reasons of a method that can be explained.
+
+    Arguments and errors as in `zero_shot`.
+    """
     scores = _unseen_scores(method, test, classes)
-    return _zero_shot_result(scores, test), pick_examples(scores, test.unseen_pictures)
+    picked = pick_examples(scores, test.unseen_pictures)
+    examples = with_reasons(picked, method, test.unseen_pictures, classes.select(test.unseen))
+    return _zero_shot_result(scores, test), examples
 
 
 def generalised_curve(method: AnyMethod, test: TestSet, classes: ClassTable) -> SeenUnseenCurve:

@@ -1,30 +1,20 @@
 """The report of a benchmark: one self-contained HTML file, figures and pictures inside it, nothing fetched."""
 
-import base64
-import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from zeroscene.errors import ZeroSceneError
+from zeroscene import names
 from zeroscene.evaluation import report_figures as figures
-from zeroscene.evaluation.report_data import Group, Series, groups
-from zeroscene.evaluation.results import BenchmarkResult, CellResult, Choice, Example
+from zeroscene.evaluation.report_data import Group, groups
+from zeroscene.evaluation.report_pictures import examples
+from zeroscene.evaluation.results import BenchmarkResult, CellResult, Choice
+from zeroscene.explain.card import signed
 from zeroscene.files import write_text
 
-THUMBNAIL = 128
 _SHOWN_CLASSES = 80
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An example of the report: what it is, what was said, and the picture as a data address where it is at hand."""
-
-    example: Example
-    source: str | None
 
 
 def write_report(results: Sequence[BenchmarkResult], file: Path, pictures: Sequence[Path] = ()) -> None:
@@ -56,6 +46,7 @@ def render(results: Sequence[BenchmarkResult], pictures: Sequence[Path] = ()) ->
     )
     environment.filters["percent"] = figures.percent
     environment.filters["signed"] = _signed
+    environment.filters |= {"words": names.words, "difference": signed}
     found = groups(results)
     page = environment.get_template("report.html").render(
         title=" and ".join(dict.fromkeys(r.name for r in results)),
@@ -76,7 +67,7 @@ def render(results: Sequence[BenchmarkResult], pictures: Sequence[Path] = ()) ->
         notes=list(dict.fromkeys(c.choice.note for c in _cells(found) if c.choice.note)),
         evidence=_evidence,
         options=_options,
-        examples=lambda series: _examples(series, pictures),
+        examples=lambda series: examples(series, pictures),
         shown_classes=_SHOWN_CLASSES,
     )
     return page.rstrip() + "\n"
@@ -135,30 +126,3 @@ def _evidence(choice: Choice) -> str:
         return "nothing to choose" if not choice.note else choice.note
     where = "test pictures" if choice.selection == "test-oracle" else f"{len(choice.folds)} folds of seen classes"
     return f"T1 {figures.percent(chosen[0].t1)} on {where}, best of {len(choice.candidates)}"
-
-
-def _examples(series: Series, folders: Sequence[Path]) -> dict[str, list[Picture]]:
-    cell = series.cells[0]
-    return {
-        kind: [Picture(e, _thumbnail(e.id, folders)) for e in getattr(cell.examples, kind)]
-        for kind in ("right", "wrong")
-    }
-
-
-def _thumbnail(picture: str, folders: Sequence[Path]) -> str | None:
-    """Return a small JPEG as a data address, or None where no folder holds a readable picture of this id."""
-    from PIL import Image
-
-    from zeroscene.scenes.decode import decode
-
-    for folder in folders:
-        try:
-            pixels = decode(folder / picture)
-        except (ZeroSceneError, OSError):
-            continue
-        image = Image.fromarray(pixels)
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
-        data = io.BytesIO()
-        image.save(data, "JPEG", quality=82)
-        return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
-    return None

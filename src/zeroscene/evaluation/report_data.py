@@ -45,6 +45,12 @@ class Series:
         """Label and, for figures that are not honest, the word that says so."""
         return f"{self.label} (test-oracle)" if self.oracle else self.label
 
+    @property
+    def reasoned(self) -> bool:
+        """Whether its examples come with reasons."""
+        shown = self.cells[0].examples
+        return any(example.why is not None for example in (*shown.right, *shown.wrong))
+
     @cached_property
     def curve(self) -> Array:
         """(G, 2) mean seen/unseen curve: S, and the mean over cells of the highest U at that S or above."""
@@ -161,6 +167,12 @@ class Group:
     def leader(self) -> Series:
         """The series with the highest T1; of honest figures where there are any."""
         return max(self.honest or self.series, key=lambda s: s.row.t1.mean)
+
+    @property
+    def explained(self) -> Series | None:
+        """The series with the highest T1 among those that keep reasons; of honest figures where there are any."""
+        able = [s for s in self.honest or self.series if s.reasoned]
+        return max(able, key=lambda s: s.row.t1.mean, default=None)
 
     def pair(self, metric: str, first: str, second: str) -> Comparison | None:
         """Return the comparison of two labels as first minus second, turned round where it is stored so."""

@@ -7,10 +7,11 @@ to six decimals; scores and gamma are kept as they are. `to_json` gives the same
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from zeroscene.encoders.base import FineTuned
-from zeroscene.errors import DataFormatError
+from zeroscene.evaluation.examples import Examples
+from zeroscene.evaluation.record import Record
 from zeroscene.files import read_json
 
 Selection = Literal["honest", "defaults", "test-oracle"]
@@ -19,35 +20,6 @@ CELL_FORMAT: Final = "zeroscene-cell-1"
 RESULTS_FORMAT: Final = "zeroscene-results-1"
 RESULTS_FILE = "results.json"
 CURVE_POINTS = 200
-EXAMPLES = 6
-
-
-class Record(BaseModel):
-    """Base of all records: frozen, no unknown fields, JSON in and out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as a JSON value."""
-        return self.model_dump(mode="json")
-
-    @classmethod
-    def from_json(cls, value: Any, where: str = "record") -> Self:
-        """Return the record that `to_json` wrote.
-
-        Args:
-            value: the JSON value.
-            where: the file it was read from, for the message.
-
-        Raises:
-            DataFormatError: a field is missing, unknown or of another type; the first is named.
-        """
-        try:
-            return cls.model_validate(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "it"
-            raise DataFormatError(f"{where} is not a {cls.__name__}: {field}: {first['msg']}") from error
 
 
 class EncoderRecord(Record):
@@ -146,29 +118,6 @@ class GeneralisedResult(Record):
     confusion: tuple[tuple[int, ...], ...]
     pictures_seen: int
     pictures_unseen: int
-
-
-class Example(Record):
-    """One test picture of an unseen class and what plain zero-shot said.
-
-    Attributes:
-        id: picture id, the path relative to the data set.
-        true: its class.
-        predicted: the class with the highest score.
-        margin: score of `predicted` minus that of the best other class, in the method's own unit.
-    """
-
-    id: str
-    true: str
-    predicted: str
-    margin: float
-
-
-class Examples(Record):
-    """At most `EXAMPLES` pictures each: of different classes first, the surest of each class."""
-
-    right: tuple[Example, ...] = ()
-    wrong: tuple[Example, ...] = ()
 
 
 class FoldRecord(Record):
