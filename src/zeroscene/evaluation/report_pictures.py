@@ -44,7 +44,9 @@ class Picture:
     def shown(self) -> str:
         """What the map shows, in words."""
         why = self.example.why
-        return "all reasons together" if why is None or why.map_of is None else names.words(why.map_of)
+        if why is None or why.map_of is None:
+            return f"what speaks for {names.words(self.example.predicted)}"
+        return names.words(why.map_of)
 
 
 def examples(series: Series, folders: Sequence[Path]) -> dict[str, list[Picture]]:
