@@ -8,7 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from zeroscene.evaluation.compare import statistic
+from zeroscene.evaluation.compare import paired_bootstrap, statistic
 from zeroscene.evaluation.report import write_report
 from zeroscene.evaluation.results import BenchmarkResult, Statistic
 from zeroscene.files import write_text
@@ -16,6 +16,9 @@ from zeroscene.methods.registry import method_class, method_names
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 FIGURES = ("t1", "S", "U", "H", "AUSUC", "uncalibrated_H")
+
+COMPARED = "dsva"
+"""The method that each other is compared with in pairs."""
 
 Row = dict[str, str]
 
@@ -63,10 +66,35 @@ def markdown(cells: Sequence[Row], titles: Mapping[str, str]) -> str:
                 f"**{percent(value)}**" if value.mean == best[name] else percent(value)
                 for name, value in figures.items()
             ]
-            title = method_class(row["method"]).title
-            label = title if row["label"] == row["method"] else f"{title}, {row['label']}"
-            lines.append(f"| {titles[table]} | {label} | {' | '.join(shown)} |")
+            lines.append(f"| {titles[table]} | {_title(row)} | {' | '.join(shown)} |")
     return "\n".join(lines) + "\n"
+
+
+def pairs(cells: Sequence[Row], first: str, titles: Mapping[str, str]) -> str:
+    """Return the differences between one method and each other, paired by split, as a Markdown table.
+
+    Each is the mean difference in points with its 95 % bootstrap interval.
+    """
+    found: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in cells:
+        found.setdefault((row["table"], row["label"]), {})[row["split"]] = row
+    lines = ["| class vectors | against | ZSL T1 | H | AUSUC |", "|---|---|---|---|---|"]
+    for (table, label), own in found.items():
+        if label == first or (table, first) not in found:
+            continue
+        theirs = found[table, first]
+        shared = [split for split in theirs if split in own]
+        shown = []
+        for name in ("t1", "H", "AUSUC"):
+            pair = paired_bootstrap(*([float(side[split][name]) for split in shared] for side in (theirs, own)))
+            shown.append(f"{100 * pair.difference:+.1f} ({100 * pair.low:+.1f} to {100 * pair.high:+.1f})")
+        lines.append(f"| {titles[table]} | {_title(next(iter(own.values())))} | {' | '.join(shown)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _title(row: Row) -> str:
+    title = method_class(row["method"]).title
+    return title if row["label"] == row["method"] else f"{title}, {row['label']}"
 
 
 def read_cells(path: Path) -> list[Row]:
@@ -110,6 +138,8 @@ def record(
     cells = merged(read_cells(folder / "results.csv"), read_cells(file))
     write_rows(file, cells)
     write_text(results / f"{name}.md", markdown(cells, titles))
+    if any(row["label"] == COMPARED for row in cells):
+        write_text(results / f"{name}_pairs.md", pairs(cells, COMPARED, titles))
     write_rows(results / f"{name}.csv", [_summary_row(row, figures) for row, figures in summary(cells).values()])
     print(markdown(cells, titles))
 

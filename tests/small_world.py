@@ -57,7 +57,7 @@ def prepare(folder: Path) -> Path:
     """Write a data set as `zeroscene synthetic` does, and what is made of it before a method is fitted.
 
     pictures/ holds six pictures of each of ten classes, new-pictures/ two of each of four, store the vectors of the
-    former and store-with-grids their token grids too, classes.csv their attributes, splits.json two splits of seven
+    former and token-grids their token grids too, classes.csv their attributes, splits.json two splits of seven
     seen and three unseen classes.
     """
     from zeroscene.cli.sources import Origin, open_image_encoder
@@ -70,7 +70,7 @@ def prepare(folder: Path) -> Path:
     world.write_folder(folder / "pictures", CLASSES, count=6)
     world.write_folder(folder / "new-pictures", NEW, first=100, count=2)
     pictures = SceneFolder.open(folder / "pictures")
-    for store, grid in (("store", False), ("store-with-grids", True)):
+    for store, grid in (("store", False), ("token-grids", True)):
         extract(pictures, open_image_encoder(ENCODER), folder / store, grid=grid)
         Origin.of(ENCODER, "auto", pictures.root).write(folder / store)
     knowledge_table(pictures.classes).write(folder / "classes.csv")

@@ -55,7 +55,7 @@ def world() -> tuple[TrainingSet, ClassTable]:
 def small(prepared: Path) -> tuple[Embeddings, ClassTable]:
     """Return the small world with token grids, and its class table with the words of the tiny encoder."""
     scenes = SceneFolder.open(prepared / "pictures")
-    pictures = EmbeddingStore.open(prepared / "store-with-grids").read(grids=True)
+    pictures = EmbeddingStore.open(prepared / "token-grids").read(grids=True)
     table = with_prompts(knowledge_table(pictures.classes), read_vocabulary("synthetic"), load_text_encoder(ENCODER))
     return replace(pictures, crops=Crops(scenes, partial(load_image_encoder, ENCODER))), table
 
