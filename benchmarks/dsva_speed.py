@@ -218,8 +218,11 @@ def fine_tuning(bench: Bench, x: Embeddings, folder: Path, steps: int = STEPS) -
     table = knowledge_table(SEEN)
     head = DSVA(epochs=0).fit(TrainingSet(x, SEEN), table)
     o = FinetuneOptions(tune_epochs=2, tune_episodes=steps, tune_rate=1e-5, precision="bf16")
-    bound = Split("bench", "1", SEEN, world.CLASSES[CLASSES : CLASSES + 1])
-    pictures = SeenPictures.of(bench.scenes, bound.with_holdout(x.ids, x.labels or (), 0.1))
+    assert x.labels is not None
+    bound = Split("bench", "1", SEEN, world.CLASSES[CLASSES : CLASSES + 1]).with_holdout(x.ids, x.labels, 0.1)
+    kept = [i for i, picture in enumerate(x.ids) if picture not in bound.held_out]
+    shown = x.take(kept)
+    pictures = SeenPictures(bench.root, shown.ids, shown.labels or (), bound, SEEN)
 
     def begin() -> tuple[Student, list[Any], Lessons]:
         encoder = open_trainable(bench.encoder)
