@@ -41,12 +41,12 @@ def table(prepared: Path) -> ClassTable:
 
 @pytest.fixture(scope="module")
 def trial(prepared: Path) -> Trial:
-    return carve(EmbeddingStore.open(prepared / "store-with-grids").read(grids=True), SPLIT)
+    return carve(EmbeddingStore.open(prepared / "token-grids").read(grids=True), SPLIT)
 
 
 def plan(prepared: Path) -> BenchmarkPlan:
     methods = (MethodPlan("dsva", BY_PLACES), MethodPlan("kernel"))
-    store, classes = prepared / "store-with-grids", prepared / "classes.csv"
+    store, classes = prepared / "token-grids", prepared / "classes.csv"
     return BenchmarkPlan("why", {"tiny": store}, {"knowledge": classes}, (SPLIT,), methods, selection="defaults")
 
 
