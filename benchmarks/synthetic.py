@@ -20,6 +20,7 @@ adds to the honest figures is not skill. --encoder takes any image-text encoder 
 """
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,9 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=40, help="of each class")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--methods", default="all", help="names with commas, or all")
+    parser.add_argument(
+        "--tables", default="all", help="class vectors, with commas, or all; recorded cells of others stay"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/synthetic"))
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the tables that pages show")
     parser.add_argument("--jobs", type=int, default=2)
@@ -96,20 +100,25 @@ def main() -> None:
     chosen = method_names() if given.methods == "all" else tuple(given.methods.split(","))
     methods = tuple(MethodPlan(method, OPTIONS.get(method, {})) for method in chosen)
     made = tables(given.encoder, store, given.out)
+    kinds = tuple(TITLES) if given.tables == "all" else tuple(given.tables.split(","))
+
+    def asked(names: Iterable[str]) -> dict[str, Path | Annotation]:
+        return {name: made[name] for name in names if name in kinds}
+
     plan = BenchmarkPlan(
         name=f"Synthetic world {len(CLASSES) - UNSEEN}/{UNSEEN}, {label}",
         embeddings={label: store},
-        tables={name: made[name] for name in TITLES},
+        tables=asked(TITLES),
         splits=tuple(random_splits("synthetic", CLASSES, UNSEEN, given.splits, SEED)),
         methods=methods,
         folds=3,
     )
     plans = {"synthetic": plan, "synthetic_oracle": replace(
-        plan, name=f"{plan.name}, chosen on test pictures", tables={name: made[name] for name in ORACLE},
+        plan, name=f"{plan.name}, chosen on test pictures", tables=asked(ORACLE),
         selection="test-oracle",
     )}  # fmt: skip
     if "dsva" in chosen:
-        worded = replace(plan, tables={name: made[name] for name in WORDED}, methods=VARIANTS)
+        worded = replace(plan, tables=asked(WORDED), methods=VARIANTS)
         folder = given.out / f"benchmark-{label}-variants"
         record(run_benchmark(worded, folder, jobs=given.jobs), folder, "synthetic", TITLES, [scenes], given.results)
     for name, one in plans.items():
