@@ -183,3 +183,21 @@ class TestWithEmbeddings:
 )
 def test_sizes_are_said_for_people(size, text):
     assert size_text(size) == text
+
+
+def test_what_is_worked_out_from_a_grid_is_worked_out_once_and_by_view():
+    numbers = np.arange(3 * 2 * 2 * 2 * 4, dtype=np.float16).reshape(3, 2, 2, 2, 4)
+    grids, asked = TokenGrids.of(numbers), []
+
+    def mean(tokens):
+        asked.append(len(tokens))
+        return tokens.mean(1)
+
+    some = grids.take([2, 0])
+    for view in (0, 1):
+        np.testing.assert_allclose(some.reduced("mean", mean, view), some.means(view), rtol=1e-3)
+        np.testing.assert_allclose(grids.reduced("mean", mean, view), grids.means(view), rtol=1e-3)
+        np.testing.assert_allclose(some.reduced("mean", mean, view), some.means(view), rtol=1e-3)
+    # One grid to learn the width, the two that were taken, then the one that was left: in each view.
+    assert asked == [1, 2, 1] * 2
+    assert pickle.loads(pickle.dumps(grids)).reduced("other", mean).shape == (3, 4)  # noqa: S301

@@ -217,3 +217,20 @@ def test_one_seed_gives_one_fit():
     one, same, other = (DSVA(seed=seed).fit(train, table).scores(train.pictures, table).values for seed in (1, 1, 2))
     assert (one == same).all()
     assert (one != other).any()
+
+
+def test_training_sees_the_cached_views_and_scores_see_the_first():
+    train, table = world()
+    tokens = train.pictures.grids.read(np.arange(len(train.pictures)))
+    turned = np.rot90(tokens, axes=(1, 2))
+    several = replace(
+        train.pictures, grids=TokenGrids.of(np.stack([tokens, turned + 0.2], 1)), views=train.pictures.x[:, None] + 0.2
+    )
+    one = DSVA(start="ridge").fit(train, table)
+    both = DSVA(start="ridge").fit(TrainingSet(several, CLASSES), table)
+    assert (one.state_["net.weight.local"] != both.state_["net.weight.local"]).any()
+    np.testing.assert_array_equal(
+        both.scores(several, table).values, both.scores(replace(several, views=None), table).values
+    )
+    begun = [DSVA(start="ridge", epochs=0).fit(TrainingSet(x, CLASSES), table) for x in (train.pictures, several)]
+    np.testing.assert_array_equal(*(fitted.state_["net.weight.global"] for fitted in begun))

@@ -30,6 +30,7 @@ class Embeddings:
         labels: class name of each picture, or None when unknown.
         grids: token grids of the pictures, or None when they were not asked for.
         crops: looks at parts of the pictures again, or None where the pictures themselves are not at hand.
+        views: (N, V - 1, D) vectors of the augmented views whose grids there are, or None when there are none.
 
     Raises:
         DataFormatError: shapes disagree or a value is not finite (the picture is named).
@@ -42,6 +43,7 @@ class Embeddings:
     labels: tuple[str, ...] | None = None
     grids: TokenGrids | None = None
     crops: "Crops | None" = None
+    views: Matrix | None = None
 
     def __post_init__(self) -> None:
         if self.x.ndim != 2 or len(self.x) != len(self.ids):
@@ -50,6 +52,8 @@ class Embeddings:
             raise DataFormatError(f"embeddings: {len(self.labels)} labels for {len(self.ids)} pictures")
         if self.grids is not None and len(self.grids) != len(self.ids):
             raise DataFormatError(f"embeddings: token grids of {len(self.grids)} for {len(self.ids)} pictures")
+        if self.views is not None and self.views.shape[::2] != self.x.shape:
+            raise DataFormatError(f"embeddings: views of shape {self.views.shape} beside vectors of {self.x.shape}")
         finite = np.isfinite(self.x).all(axis=1)
         if not finite.all():
             raise DataFormatError(f"embeddings: the vector of {self.ids[int(np.argmin(finite))]!r} is not finite")
@@ -95,8 +99,9 @@ class Embeddings:
             positions = np.flatnonzero(positions)
         labels = None if self.labels is None else tuple(self.labels[i] for i in positions)
         grids = None if self.grids is None else self.grids.take(positions)
+        views = None if self.views is None else self.views[positions]
         return type(self)(
-            tuple(self.ids[i] for i in positions), self.x[positions], self.encoder, labels, grids, self.crops
+            tuple(self.ids[i] for i in positions), self.x[positions], self.encoder, labels, grids, self.crops, views
         )
 
     def of_classes(self, classes: Sequence[str]) -> Self:

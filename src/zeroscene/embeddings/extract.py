@@ -68,8 +68,8 @@ def extract(
         batch: pictures that the encoder takes at once; None for 16, or 128 on a GPU.
         part: pictures in one file, which is the work that an interruption can cost.
         grid: keep the token grids too, as float16.
-        views: views of each picture whose grids are kept; those after the first are augmented (`embeddings.views`). The
-            vectors are always those of the first.
+        views: views of each picture whose grids are kept; those after the first are augmented (`embeddings.views`), and
+            their vectors are kept beside those of the first.
         workers: decoding threads; None for one a core.
 
     Raises:
@@ -208,15 +208,15 @@ def _encode_batches(
     """Encode pictures in batches, which hold decoded pictures only and never reach into another part."""
     kept: list[_Prepared] = []
     skipped: list[SkippedPicture] = []
-    pooled: list[npt.NDArray[np.float32]] = [np.empty((0, encoder.width), np.float32)]
+    pooled: list[npt.NDArray[np.float32]] = [np.empty((0, manifest.views, encoder.width), np.float32)]
 
     def encode(pending: list[_Prepared]) -> None:
-        x, grids_BVHWD = _encode_views(pending, encoder, manifest.views, tokens is not None)
-        finite = np.asarray(np.isfinite(x).all(1))
+        pooled_BVD, grids_BVHWD = _encode_views(pending, encoder, manifest.views, tokens is not None)
+        finite = np.asarray(np.isfinite(pooled_BVD).all((1, 2)))
         if tokens is not None:
             finite &= np.isfinite(grids_BVHWD).all((1, 2, 3, 4))
             tokens.append(grids_BVHWD[finite])
-        pooled.append(x[finite])
+        pooled.append(pooled_BVD[finite])
         for picture, good in zip(pending, finite, strict=True):
             if good:
                 kept.append(replace(picture, views=()))
@@ -236,21 +236,23 @@ def _encode_batches(
             pending = []
     if pending:
         encode(pending)
+    pooled_NVD = np.concatenate(pooled)
     return PartRows(
         "",
         [p.id for p in kept],
         [p.label for p in kept],
         [p.footprint for p in kept],
-        np.concatenate(pooled),
+        pooled_NVD[:, 0],
         None,
         sorted(skipped, key=lambda s: s.id),
+        pooled_NVD[:, 1:] if manifest.views > 1 else None,
     )
 
 
 def _encode_views(
     pending: list[_Prepared], encoder: ImageEncoder, views: int, grid: bool
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float16]]:
-    """Return the vectors of the first view, (B, D), and the grids of all, (B, V, H, W, D); none without `grid`."""
+    """Return the vectors of all views, (B, V, D), and their grids, (B, V, H, W, D); none without `grid`."""
     vectors: list[npt.NDArray[np.float32]] = []
     grids: list[npt.NDArray[np.float16]] = []
     for number in range(views):
@@ -259,4 +261,4 @@ def _encode_views(
         if encoded.grid_BHWD is not None:
             with np.errstate(over="ignore"):
                 grids.append(encoded.grid_BHWD.numpy().astype(np.float16))
-    return vectors[0], np.stack(grids, 1) if grids else np.empty(0, np.float16)
+    return np.stack(vectors, 1), np.stack(grids, 1) if grids else np.empty(0, np.float16)

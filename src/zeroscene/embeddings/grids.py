@@ -115,8 +115,10 @@ class TokenGrids:
             means[rows] = self.read(rows, view).mean((1, 2))
         return means
 
-    def reduced(self, name: str, reduce: Callable[[torch.Tensor], torch.Tensor]) -> npt.NDArray[np.float32]:
-        """Return a vector worked out from each picture's tokens in view 0, (N, K); read-only.
+    def reduced(
+        self, name: str, reduce: Callable[[torch.Tensor], torch.Tensor], view: int = 0
+    ) -> npt.NDArray[np.float32]:
+        """Return a vector worked out from each picture's tokens in one view, (N, K); read-only.
 
         A picture is worked out once in a process, whatever is taken of the grids later, as long as the vectors of all
         pictures fit in 1 GiB.
@@ -124,10 +126,12 @@ class TokenGrids:
         Args:
             name: of the function; another function needs another name.
             reduce: (n, R, D) float32 tokens to (n, K).
+            view: number of the view.
 
         Raises:
             StoreError: a file is damaged or gone.
         """
+        name = f"{name}, view {view}"
         known = self._source.memory.get(name)
         if known is None:
             width = reduce(torch.from_numpy(self.read(np.arange(min(1, len(self))))).flatten(1, 2)).shape[-1]
@@ -137,21 +141,21 @@ class TokenGrids:
                 known = _Known(np.empty((total, width), np.float32), np.zeros(total, np.bool_))
                 self._source.memory[name] = known
         if not len(known.done):
-            return np.concatenate([found for _, found in self._reducing(np.arange(len(self)), reduce)])
+            return np.concatenate([found for _, found in self._reducing(np.arange(len(self)), reduce, view)])
         missing = np.flatnonzero(~known.done[self._rows])
-        for rows, found in self._reducing(missing, reduce):
+        for rows, found in self._reducing(missing, reduce, view):
             known.vectors[self._rows[rows]] = found
             known.done[self._rows[rows]] = True
         return known.vectors[self._rows]
 
     def _reducing(
-        self, rows: npt.NDArray[np.int64], reduce: Callable[[torch.Tensor], torch.Tensor]
+        self, rows: npt.NDArray[np.int64], reduce: Callable[[torch.Tensor], torch.Tensor], view: int
     ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
         block = max(1, _BLOCK // max(1, int(np.prod(self.shape))))
         for start in range(0, len(rows), block):
             part = rows[start : start + block]
             with torch.no_grad():
-                yield part, reduce(torch.from_numpy(self.read(part)).flatten(1, 2)).numpy()
+                yield part, reduce(torch.from_numpy(self.read(part, view)).flatten(1, 2)).numpy()
 
 
 @dataclass(frozen=True)

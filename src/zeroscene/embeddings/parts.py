@@ -44,6 +44,7 @@ class PartRows:
         x: (n, D) float32.
         grids: note of the file of their token grids, or None when none are kept.
         skipped: pictures that could not be encoded.
+        views: (n, V - 1, D) float32, vectors of the augmented views, or None when there are none.
     """
 
     pictures: str
@@ -53,6 +54,7 @@ class PartRows:
     x: npt.NDArray[np.float32]
     grids: GridNote | None
     skipped: Sequence[SkippedPicture]
+    views: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ def write_part(path: Path, rows: PartRows) -> None:
         "geometry": pa.array([None if f is None else f.wkb for f in rows.footprints], pa.binary()),
         "embedding": _fixed(rows.x, pa.float32()),
     }
+    if rows.views is not None:
+        columns["views"] = _fixed(rows.views.reshape(len(rows.ids), int(np.prod(rows.views.shape[1:]))), pa.float32())
     skipped = [[s.id, s.reason] for s in rows.skipped]
     schema = pa.schema(
         [pa.field(name, array.type, nullable=name in ("label", "geometry")) for name, array in columns.items()],

@@ -270,7 +270,8 @@ class EmbeddingStore:
         """Return all vectors in memory.
 
         Args:
-            grids: give the token grids too; they stay on disk until they are read, and only their size is checked.
+            grids: give the token grids too, and the vectors of augmented views; grids stay on disk until they are
+                read, and only their size is checked.
 
         Raises:
             StoreError: the store is not finished, a file is damaged, or grids are wanted and none are kept.
@@ -278,13 +279,19 @@ class EmbeddingStore:
         self._require_complete()
         kept = self._grids(range(self.part_count)) if grids else None
         x = np.empty((len(self), self.width), np.float32)
+        seen = len(self), self.manifest.views - 1, self.width
+        views = np.empty(seen, np.float32) if grids and self.manifest.views > 1 else None
         ids: list[str] = []
         labels: list[str] = []
-        for part in self.iter_parts():
-            x[len(ids) : len(ids) + len(part)] = part.x
+        for part in self.iter_parts(grids):
+            rows = slice(len(ids), len(ids) + len(part))
+            x[rows] = part.x
+            if views is not None:
+                views[rows] = part.views
             ids += part.ids
             labels += part.labels or ()
-        return Embeddings(tuple(ids), x, self.identity, tuple(labels) if self.manifest.labelled else None, kept)
+        known = tuple(labels) if self.manifest.labelled else None
+        return Embeddings(tuple(ids), x, self.identity, known, kept, views=views)
 
     def iter_parts(self, grids: bool = False) -> Iterator[Embeddings]:
         """Yield the vectors part by part, so that a store of any size is read in the memory of one part.
@@ -298,10 +305,13 @@ class EmbeddingStore:
         self._require_complete()
         for part in range(self.part_count):
             kept = self._grids([part]) if grids else None
-            table = read_part(self.part_path(part), ("id", "label", "embedding"))
+            several = grids and self.manifest.views > 1
+            columns = ("id", "label", "embedding", *(("views",) if several else ()))
+            table = read_part(self.part_path(part), columns)
             labels = tuple(table["label"].to_pylist()) if self.manifest.labelled else None
             x = vectors(table["embedding"], (self.width,))
-            yield Embeddings(tuple(table["id"].to_pylist()), x, self.identity, labels, kept)
+            views = vectors(table["views"], (self.manifest.views - 1, self.width)) if several else None
+            yield Embeddings(tuple(table["id"].to_pylist()), x, self.identity, labels, kept, views=views)
 
     def check_grids(self) -> None:
         """Read every byte of the token grids and compare it with what was written.

@@ -3,7 +3,8 @@
 An encoder gives tokens, one for each place of a grid, and a vector of the whole picture. The branches of `net` say
 which of the A attributes of the class table a picture shows, and agree with a class c by a(x) . phi(c); a class's score
 is the sum over the branches that predict. Training is episodic, 8 classes of 3 pictures, on the losses of `loss`, from
-weights that begin as `start` says. The encoder is frozen here; `training.finetune` trains it too.
+weights that begin as `start` says; an episode sees its pictures in one of the views that were cached. The encoder is
+frozen here; `finetune` trains it too.
 
 Options reproduce the public implementation (`behaviour=published`) or, by default, correct it:
 
@@ -161,7 +162,8 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
             if epoch and o.fresh_optimiser:
                 optimiser = _adam(net, o.learning_rate)
             for rows in episodes.draw(rng, o.episodes_per_epoch):
-                looked, y_N = net(pictures.views(rows, local)), torch.from_numpy(y[rows])
+                view = int(rng.integers(pictures.count)) if pictures.count > 1 else 0
+                looked, y_N = net(pictures.views(rows, local, view)), torch.from_numpy(y[rows])
                 step = terms(net, looked, phi_SA, y_N, pictures.grid, o.weights, o.double_softmax)
                 optimiser.zero_grad(set_to_none=True)
                 step.weighted(o.weights).backward()  # type: ignore[no-untyped-call]

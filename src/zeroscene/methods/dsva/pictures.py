@@ -41,35 +41,50 @@ class Pictures:
 
     Attributes:
         grid: (H, W) of the token grids.
+        count: V, their views; a net is trained on all and asked about the first.
         picture_ND: vector of each picture: its own, or the mean token where that is of another width, and as published.
         place_ND: mean token of each picture.
         focus_ND: the greatest value of each feature over the places of the crop, or of the whole picture.
     """
 
     def __init__(self, net: DSVANet, x: Embeddings, crop: TokenGrids | None = None):
-        self._net, self._grids = net, require_grids(x)
+        self._net, self._x, self._crop, self._grids = net, x, crop, require_grids(x)
         self.grid = self._grids.shape[:2]
-        reduced = self._reduced(self._grids)
-        width = self._grids.shape[2]
-        self.place_ND = reduced[:, :width]
-        self.focus_ND = reduced[:, width:] if crop is None else self._reduced(crop)[:, width:]
-        own = net.inputs != "layernorm" and x.width == width
-        self.picture_ND = net.common(torch.from_numpy(np.array(x.x, np.float32))) if own else self.place_ND
+        self.count = self._grids.views if x.views is not None else 1
+        self._known: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+        self.picture_ND, self.place_ND, self.focus_ND = self._vectors(0)
 
-    def _reduced(self, grids: TokenGrids) -> Tensor:
+    def _vectors(self, view: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what stays the same of each picture in one view: its vector, its mean and its greatest features."""
+        if view not in self._known:
+            self._known[view] = self._work_out(view)
+        return self._known[view]
+
+    def _work_out(self, view: int) -> tuple[Tensor, Tensor, Tensor]:
+        width = self._grids.shape[2]
+        reduced = self._reduced(self._grids, view)
+        focus = reduced[:, width:] if self._crop is None else self._reduced(self._crop, 0)[:, width:]
+        x, own = self._x.x, self._net.inputs != "layernorm" and self._x.width == width
+        if view and self._x.views is not None:
+            x = self._x.views[:, view - 1]
+        picture = self._net.common(torch.from_numpy(np.array(x, np.float32))) if own else reduced[:, :width]
+        return picture, reduced[:, :width], focus
+
+    def _reduced(self, grids: TokenGrids, view: int) -> Tensor:
         def reduce(tokens_NRD: Tensor) -> Tensor:
             common = self._net.common(tokens_NRD)
             return torch.cat([common.mean(1), common.amax(1)], 1)
 
-        return torch.from_numpy(grids.reduced(f"mean and greatest, {self._net.inputs}", reduce))
+        return torch.from_numpy(grids.reduced(f"mean and greatest, {self._net.inputs}", reduce, view))
 
     def __len__(self) -> int:
         return len(self.picture_ND)
 
-    def views(self, rows: Indices, local: bool = True) -> Views:
-        """Return what the branches are given of some pictures; tokens are read only for the local one."""
-        tokens = self._net.common(torch.from_numpy(self._grids.read(rows)).flatten(1, 2)) if local else None
-        return Views(self.picture_ND[rows], tokens, self.focus_ND[rows])
+    def views(self, rows: Indices, local: bool = True, view: int = 0) -> Views:
+        """Return what the branches are given of some pictures in one view; tokens are read only for the local one."""
+        picture_ND, _, focus_ND = self._vectors(view)
+        tokens = self._net.common(torch.from_numpy(self._grids.read(rows, view)).flatten(1, 2)) if local else None
+        return Views(picture_ND[rows], tokens, focus_ND[rows])
 
     def blocks(self, rows: Indices, local: bool = True) -> Iterator[Views]:
         """Yield what the branches are given of some pictures, block by block."""
