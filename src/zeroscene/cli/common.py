@@ -39,6 +39,17 @@ Template = Annotated[
 Download = Annotated[
     bool, typer.Option("--download", help="Fetch an encoder that is not cached.", rich_help_panel=ENCODER)
 ]
+Gamma = Annotated[
+    float | None, typer.Option("--gamma", help="Subtracted from seen classes; 0 leaves scores as they are.")
+]
+MovedEncoder = Annotated[
+    str | None,
+    typer.Option("--encoder", help="Where the encoder is, if it moved since `fit`.", rich_help_panel=ENCODER),
+]
+SentenceEncoder = Annotated[
+    str | None,
+    typer.Option("--text-encoder", help="Sentence encoder, for a model of text vectors.", rich_help_panel=ENCODER),
+]
 
 
 def manual(text: str, examples: Sequence[str], codes: dict[int, str] | None = None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroscene.cli.common import ENCODER, OUTPUT, Download, Json, Output, manual, plural
+from zeroscene.cli.common import OUTPUT, Download, Gamma, Json, MovedEncoder, Output, SentenceEncoder, manual, plural
 
 if TYPE_CHECKING:
     from zeroscene.cli.model import Model
@@ -50,17 +50,9 @@ def command(
         Path | None,
         typer.Option("--out", "-o", help=".csv or .json; without it, CSV on stdout.", rich_help_panel=OUTPUT),
     ] = None,
-    gamma: Annotated[
-        float | None, typer.Option("--gamma", help="Subtracted from seen classes; 0 leaves scores as they are.")
-    ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option("--encoder", help="Where the encoder is, if it moved since `fit`.", rich_help_panel=ENCODER),
-    ] = None,
-    text_encoder: Annotated[
-        str | None,
-        typer.Option("--text-encoder", help="Sentence encoder, for a model of text vectors.", rich_help_panel=ENCODER),
-    ] = None,
+    gamma: Gamma = None,
+    encoder: MovedEncoder = None,
+    text_encoder: SentenceEncoder = None,
     download: Download = False,
     as_json: Json = False,
 ) -> None:
