@@ -32,9 +32,14 @@ class Model:
 
 
 def logits(model: Model) -> tuple[Array, int]:
-    """Return (N, C) logits of the refined classes, and the number of iterations made."""
+    """Return (N, C) logits of the refined classes, and the number of iterations made.
+
+    Pictures that are all alike say nothing, and the scores stay as they are.
+    """
     z, near = model.space.z, model.space.neighbours
     a = model.unary
+    if not z.shape[1]:
+        return a, 0
     offsets = np.zeros(a.shape[1])
     if model.balanced:
         offsets = balancing(a, offsets, steps=50)

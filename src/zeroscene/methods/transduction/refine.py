@@ -95,8 +95,7 @@ def refine(
     """
     given = options or TransductionOptions()
     check_set(x, scores)
-    if labelled is not None:
-        _check_labelled(x, labelled)
+    check_labelled(x, labelled)
     unary = scaled_logits(scores, given.lead)
     space = picture_space(
         np.asarray(x, np.float32),
@@ -156,12 +155,19 @@ def check_set(x: npt.NDArray[np.floating], scores: npt.NDArray[np.floating]) -> 
             )
 
 
-def _check_labelled(x: npt.NDArray[np.floating], labelled: Labelled) -> None:
+def check_labelled(x: npt.NDArray[np.floating], labelled: Labelled | None) -> None:
+    """Refuse labelled pictures that do not belong to the unlabelled ones.
+
+    Raises:
+        DataFormatError: shapes disagree, there are none, or a value is not finite.
+    """
+    if labelled is None:
+        return
     shape = labelled.x.shape
     if len(shape) != 2 or shape[1] != x.shape[1] or labelled.y.shape != shape[:1] or not shape[0]:
         raise DataFormatError(
             f"transduction: labelled vectors of shape {shape} with {labelled.y.size} labels for pictures of shape "
             f"{x.shape}; they must come from the same encoder"
         )
-    if not np.isfinite(labelled.x).all():
-        raise DataFormatError("transduction: a vector of a labelled picture is not finite")
+    if not (finite := np.isfinite(labelled.x).all(axis=1)).all():
+        raise DataFormatError(f"transduction: row {int(finite.argmin())} of the labelled vectors is not finite")

@@ -18,7 +18,7 @@ from zeroscene.methods.scaling import apply_scaling, fit_scaling
 
 Array = npt.NDArray[np.float64]
 
-_BLOCK = 1 << 22  # entries of a block of similarities, 16 MB
+_BLOCK = 1 << 24  # entries of a block of similarities, 64 MB
 _RANK = 1e-7  # eigenvalues below this share of the largest are rounding of float32
 _ALIKE = 1e-6  # so are differences of vectors below this share of their size
 
