@@ -11,6 +11,9 @@ from zeroscene.methods.transduction.space import Array, Space, whitened
 STAGES = tuple(float(t) for t in np.geomspace(0.02, 1.0, 8))
 STEPS = 5  # at most, in each stage
 ROUNDS, SHRINKAGE = 2, 0.5  # of the covariance, estimated anew at full sharpness
+# Pictures' worth of the common mean in the mean of a class. It rises with the sharpness, up to INERTIA or to HALF of
+# the pictures that a class has in the mean: a class that gathers few then loses them, as an absent one should.
+INERTIA, HALF = 30.0, 0.5
 _STILL = 1e-5  # mean change of a probability at which a stage ends
 
 
@@ -40,18 +43,21 @@ def logits(model: Model) -> tuple[Array, int]:
     a = model.unary
     if not z.shape[1]:
         return a, 0
-    offsets = np.zeros(a.shape[1])
+    n, c = a.shape
+    inertia = np.ones(len(STAGES)) if model.balanced else _rising(min(INERTIA, HALF * n / c))
+    offsets = np.zeros(c)
     if model.balanced:
         offsets = balancing(a, offsets, steps=50)
     q = softmax(a + offsets)
     done = 0
     for stage in range(len(STAGES) + ROUNDS):
         annealed = stage < len(STAGES)
+        weight = float(inertia[min(stage, len(STAGES) - 1)])
         if not annealed:
-            z = _whitened_again(z, q)
+            z = _whitened_again(z, q, weight)
         for _ in range(STEPS):
             a = model.unary + model.affinity * _opinion(q, near, model.space.weights)
-            a = a + _gaussian(z, q, STAGES[stage] if annealed else 1.0)
+            a = a + _gaussian(z, q, weight, STAGES[stage] if annealed else 1.0)
             if model.balanced:
                 offsets = balancing(a, offsets, steps=10)
                 a = a + offsets
@@ -90,22 +96,25 @@ def balancing(a: Array, offsets: Array, steps: int) -> Array:
     return offsets
 
 
-def _gaussian(z: Array, q: Array, sharpness: float) -> Array:
-    mass, means = _means(z, q)
+def _gaussian(z: Array, q: Array, inertia: float, sharpness: float) -> Array:
+    mass, means = _means(z, q, inertia)
     inside = (np.square(z).sum() - float(mass @ np.square(means).sum(axis=1))) / max(z.size, 1)
     if inside <= 0:
         return np.zeros_like(q)
     return np.asarray(sharpness / inside * (z @ means.T - np.square(means).sum(axis=1) / 2), np.float64)
 
 
-def _means(z: Array, q: Array) -> tuple[Array, Array]:
-    # One picture's worth of the common mean, which is 0, keeps the component of an empty class in place.
-    mass = q.sum(axis=0)
-    return mass, np.asarray(q.T @ z / (mass[:, None] + 1), np.float64)
+def _means(z: Array, q: Array, inertia: float) -> tuple[Array, Array]:
+    mass = q.sum(axis=0)  # the common mean is 0
+    return mass, np.asarray(q.T @ z / (mass[:, None] + inertia), np.float64)
 
 
-def _whitened_again(z: Array, q: Array) -> Array:
-    mass, means = _means(z, q)
+def _rising(last: float) -> Array:
+    return np.asarray(np.geomspace(min(1.0, last), last, len(STAGES)), np.float64)
+
+
+def _whitened_again(z: Array, q: Array, inertia: float) -> Array:
+    mass, means = _means(z, q, inertia)
     return whitened(z, (z.T @ z - (means.T * mass) @ means) / len(z), SHRINKAGE)
 
 

@@ -8,10 +8,11 @@ z_i the pictures in a space that is reduced and whitened (see `space`) and q_ic 
     q_ic ∝ exp( u_ic + t/v (z_i . m_c - |m_c|^2 / 2)            Gaussian mixture, shared covariance v I
                 + affinity sum_j w_ij q_jc                      opinion of the nearest neighbours
                 + b_c )                                         class priors
-    m_c = sum_i q_ic z_i / (sum_i q_ic + 1),    v the mean square of z - m per dimension.
+    m_c = sum_i q_ic z_i / (sum_i q_ic + r),    v the mean square of z - m per dimension.
 
 The two lines alternate while t rises from 0.02 to 1 (deterministic annealing: Ueda and Nakano, Neural Networks 1998):
-broad structure decides first, and a wrong start is not frozen. Then the covariance is estimated anew from q, twice.
+broad structure decides first, and a wrong start is not frozen. With free priors r rises too, from 1 to 30 pictures, so
+that a class that is absent gives up what it took at first. Then the covariance is estimated anew from q, twice.
 The objective of mixture, affinity and prior scores is that of El Khoury et al., "Enhancing remote sensing
 vision-language models for zero-shot scene classification", ICASSP 2025 (arXiv 2409.00698); space, annealing, priors and
 the scale of the scores are ours.
