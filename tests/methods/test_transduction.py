@@ -60,6 +60,17 @@ def test_free_priors_find_the_sizes_of_unequal_classes_and_balanced_ones_do_not(
     assert "the pictures resist classes of equal size; refine with priors=free" in balanced.diagnosis.warnings("abcde")
 
 
+def test_a_class_that_is_absent_takes_next_to_nothing():
+    x, s, y = drawn([50] * 4 + [0] * 4, hint=1.0)
+    result = refine(x, s)
+    assert (s.argmax(axis=1) >= 4).mean() > 0.1
+    assert result.priors[4:].sum() < 0.02
+    assert accuracy(result.values, y) > 0.95
+    lost = [line for line in result.diagnosis.warnings("abcdefgh") if "kept" in line]
+    assert len(lost) == 4
+    assert lost[0] == "'e' kept 1 of 9 pictures; look at those it lost"
+
+
 def test_labelled_pictures_of_other_classes_tell_how_pictures_of_one_class_differ():
     # Two directions that vary far more within classes than anything differs between them.
     rng = np.random.default_rng(1)
