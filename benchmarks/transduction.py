@@ -326,7 +326,15 @@ def _study_tables(found: Figures) -> dict[str, list[str]]:
     for row in found["options"]:
         changed = ", ".join(f"`{key}={value:g}`" for key, value in row["changed"].items()) or "nothing"
         choice.append(f"| {changed} | {' | '.join(f'{100 * row[name]:.1f}' for name in BEDS)} |")
-    return {"transduction_priors": hurts, "transduction_options": choice}
+    worth = [
+        "| pictures a class | classes | misnamed | warned of these | warned of the right ones |",
+        "|---|---|---|---|---|",
+    ]
+    for name, shown in BEDS.items():
+        signs = found["signs"][f"{name}, free"]
+        warned = (f"{100 * signs[key]:.0f} %" for key in ("misnamed_flagged", "right_flagged"))
+        worth.append(f"| {shown} | {signs['classes']} | {signs['misnamed']} | {' | '.join(warned)} |")
+    return {"transduction_priors": hurts, "transduction_options": choice, "transduction_signs": worth}
 
 
 def _percent(values: npt.NDArray[np.float64]) -> str:
