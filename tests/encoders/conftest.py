@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tiny_models import save_sentence_encoder, save_vision
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 import transformers as hf
 from safetensors.torch import load_file
-from tiny_models import save_sentence_encoder
 
 from small_world import scene
+from tiny_models import save_sentence_encoder
 from zeroscene.encoders.huggingface import load_image_encoder
 from zeroscene.encoders.text import load_text_encoder
 from zeroscene.errors import EncoderError
