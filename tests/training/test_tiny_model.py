@@ -48,7 +48,7 @@ def test_the_folder_is_a_clip_that_transformers_loads_without_a_network(folder, 
 
 def test_the_encoders_see_and_read_what_training_saw_and_read(folder):
     eyes, reader = load_image_encoder(folder, precision="fp32"), load_text_encoder(folder)
-    assert eyes.grid == (4, 4, 64)
+    assert eyes.grid == (4, 4, SHAPE.space)
     assert eyes.width == reader.width == SHAPE.space
     pixels = lesson(0, 0, 128).pixels
     texts = ["boats, sand", "an aerial photo of winding curves with trees"]
@@ -58,6 +58,9 @@ def test_the_encoders_see_and_read_what_training_saw_and_read(folder):
         vectors = read(model, pad(build_tokenizer(words(), 96)(texts)["input_ids"]))
     assert tokens.shape == (1, 16, SHAPE.space)
     np.testing.assert_allclose(picture_vectors(eyes, [pixels]), pictures, atol=1e-5)
+    grid = eyes.encode(eyes.prepare(pixels)[None], grid=True).grid_BHWD
+    assert grid is not None
+    np.testing.assert_allclose(torch.nn.functional.normalize(grid.flatten(1, 2), dim=-1), tokens, atol=1e-5)
     np.testing.assert_allclose(reader.encode_texts(texts), vectors, atol=1e-5)
 
 
