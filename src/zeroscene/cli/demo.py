@@ -184,13 +184,14 @@ class Tour:
         )
 
     def _explain(self, split: "Split", told: Sequence[dict[str, Any]]) -> None:
-        """Write cards of a picture that was labelled well and, if there is one, of a picture that was not."""
-        right = [one for one in told if one["class"] == one["drawn_as"]]
+        """Write the cards of two pictures: the surest one, and the surest wrong one or else the least sure."""
+        told = sorted(told, key=lambda one: float(one["margin"]), reverse=True)
         wrong = [one for one in told if one["class"] != one["drawn_as"]]
-        chosen = [max(some, key=lambda one: float(one["margin"])) for some in (right, wrong) if some]
-        files = " ".join(f"{self.place}/new-pictures/{one['id']}" for one in chosen)
+        other = wrong[0] if wrong else told[-1]
+        files = " ".join(f"{self.place}/new-pictures/{one['id']}" for one in (told[0], other))
+        of_other = "the surest of the wrong ones" if wrong else "the least sure"
         self._step(
-            "Why? What was found, where, and what it counted for: the surest one right, and the surest one wrong.",
+            f"Why? What was found, where, and what it counted for: the surest label, and {of_other}.",
             f"explain {self.place}/model {files} {_asked(split)} -o {self.place}/why",
         )
 
