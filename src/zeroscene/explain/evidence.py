@@ -10,7 +10,7 @@ attribute by attribute. An attribute's strength is told in standard deviations o
 branches.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.errors import OptionError
 from zeroscene.methods.dsva.method import DSVA
 from zeroscene.methods.dsva.net import Looked
+from zeroscene.methods.dsva.pictures import require_grids
 from zeroscene.methods.registry import AnyMethod, method_class, method_names
 from zeroscene.semantics.table import ClassTable
 
@@ -205,19 +206,18 @@ def explain(
     """
     able = explainable(method)
     ours, theirs = (None if name is None else _position(name, table) for name in (chosen, against))
+    able.scores(x.take(np.zeros(0, np.int64)), table)  # refuses pictures and tables of another kind
+    require_grids(x)
     penalty_C = np.array([(subtracted or {}).get(name, 0.0) for name in table.classes], np.float32)
-    values_NC = able.scores(x, table).values - penalty_C
-    order_NC = np.argsort(-values_NC, axis=1, kind="stable")
-    pairs = [_pair(order, ours, theirs) for order in order_NC]
-    return _evidence(able, x, table, pairs, values_NC, penalty_C)
+    return _evidence(able, x, table, ours, theirs, penalty_C)
 
 
 def _evidence(
     method: DSVA,
     x: Embeddings,
     table: ClassTable,
-    pairs: Sequence[tuple[int, int | None]],
-    values_NC: Array,
+    chosen: int | None,
+    against: int | None,
     penalty_C: Array,
 ) -> Iterator[Evidence]:
     weights = {branch: own.numpy() for branch, own in method.class_weights(table).items()}
@@ -226,21 +226,22 @@ def _evidence(
     at = 0
     for looked in method.look(x):
         found = {branch: looked.attributes[branch].numpy() for branch in weights}
+        values_NC = np.sum([found[b] @ weights[b].T for b in weights], 0) - penalty_C
         strength_NA = strengths(method, looked)
         for row, strength_A in enumerate(strength_NA):
-            one, other = pairs[at]
+            ranked = np.argsort(-values_NC[row], kind="stable")
+            one, other = _pair(ranked, chosen, against)
             ours_A, theirs_A = (
                 np.zeros_like(strength_A) if c is None else np.sum([found[b][row] * weights[b][c] for b in weights], 0)
                 for c in (one, other)
             )
             columns = zip(table.columns, groups, strength_A, ours_A, theirs_A, strict=True)
-            ranked = np.argsort(-values_NC[at], kind="stable")
             maps_HWA = _grid(looked, row, x)
             yield Evidence(
                 x.ids[at],
                 table.classes[one],
                 None if other is None else table.classes[other],
-                tuple((table.classes[c], float(values_NC[at, c])) for c in ranked),
+                tuple((table.classes[c], float(values_NC[row, c])) for c in ranked),
                 tuple(Reason(name, group, *map(float, numbers)) for name, group, *numbers in columns),
                 float((0.0 if other is None else penalty_C[other]) - penalty_C[one]),
                 maps_HWA,

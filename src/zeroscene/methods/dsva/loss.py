@@ -1,7 +1,7 @@
 """The losses of DSVA (Xu et al. 2023, section 3.4), each a mean over the pictures of an episode.
 
     semantic compatibility   cross-entropy of softmax over classes of a(x) . phi(c), at the class of x
-    semantic regression      |a(x) - phi(y)|^2, mean over attributes
+    semantic regression      |a(x) - phi(y)|^2: mean over attributes as published, else of both at length 1, their sum
     concentration            sum over attributes k and places p of sigmoid(M_k[p]) * |p - peak of M_k|^2
     group lasso              sum over attributes of the length of their weights
 
@@ -24,7 +24,7 @@ from zeroscene.methods.dsva.net import Branch, DSVANet, Looked
 
 @dataclass(frozen=True)
 class Terms:
-    """The terms of a step, unweighted; the same names carry their weights.
+    """The terms of a step, unweighted; weights go by the same names.
 
     Attributes:
         compatibility_global: of the global branch, to which the focus branch's compatibilities are added.

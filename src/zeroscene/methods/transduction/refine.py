@@ -33,7 +33,7 @@ from zeroscene.errors import DataFormatError
 from zeroscene.methods.contract import Indices, Matrix
 from zeroscene.methods.transduction import mixture
 from zeroscene.methods.transduction.diagnosis import Diagnosis, diagnose
-from zeroscene.methods.transduction.space import Array, Labelled, picture_space
+from zeroscene.methods.transduction.space import Array, Labelled, Space, picture_space
 
 
 class TransductionOptions(options.Options):
@@ -95,19 +95,33 @@ def refine(
         DataFormatError: there is no picture or class, shapes disagree, or a value is not finite (the row is named).
     """
     given = options or TransductionOptions()
-    check_set(x, scores)
-    check_labelled(x, labelled)
-    unary = scaled_logits(scores, given.lead)
-    space = picture_space(
-        np.asarray(x, np.float32),
-        labelled,
-        width=given.width,
-        neighbours=given.neighbours,
-        shrinkage=given.shrinkage,
-    )
+    unary, space = prepared(x, scores, labelled, given)
     model = mixture.Model(space, unary, given.affinity, given.priors == "balanced")
     values, iterations = mixture.logits(model)
     return as_refined(unary, values, iterations, space.neighbours, balanced=model.balanced)
+
+
+def prepared(
+    x: npt.NDArray[np.floating],
+    scores: npt.NDArray[np.floating],
+    labelled: Labelled | None,
+    options: TransductionOptions,
+) -> tuple[Array, Space]:
+    """Return the (N, C) logits of the inductive scores and the space of the pictures; arguments are `refine`'s.
+
+    Raises:
+        DataFormatError: as for `refine`.
+    """
+    check_set(x, scores)
+    check_labelled(x, labelled)
+    space = picture_space(
+        np.asarray(x, np.float32),
+        labelled,
+        width=options.width,
+        neighbours=options.neighbours,
+        shrinkage=options.shrinkage,
+    )
+    return scaled_logits(scores, options.lead), space
 
 
 def as_refined(unary: Array, values: Array, iterations: int, near: Indices, *, balanced: bool) -> Refined:

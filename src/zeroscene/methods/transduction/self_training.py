@@ -18,11 +18,10 @@ from zeroscene.methods.transduction.refine import (
     Refined,
     TransductionOptions,
     as_refined,
-    check_labelled,
-    check_set,
+    prepared,
     scaled_logits,
 )
-from zeroscene.methods.transduction.space import Array, Labelled, picture_space
+from zeroscene.methods.transduction.space import Array, Labelled
 
 
 class SelfTrainingOptions(options.Options):
@@ -58,17 +57,7 @@ def self_training(
         DataFormatError: there is no picture or class, shapes disagree, or a value is not finite (the row is named).
     """
     given = options or SelfTrainingOptions()
-    check_set(x, scores)
-    check_labelled(x, labelled)
-    unary = scaled_logits(scores, given.lead)
-    defaults = TransductionOptions()
-    space = picture_space(
-        np.asarray(x, np.float32),
-        labelled,
-        width=defaults.width,
-        neighbours=defaults.neighbours,
-        shrinkage=defaults.shrinkage,
-    )
+    unary, space = prepared(x, scores, labelled, TransductionOptions(lead=given.lead))
     unit = space.z / np.maximum(np.linalg.norm(space.z, axis=1, keepdims=True), 1e-300)
     a, best, done = unary, np.full(len(unary), -1), 0
     while done < given.rounds and not np.array_equal(best, a.argmax(axis=1)):
