@@ -60,12 +60,12 @@ def prepare(folder: Path) -> Path:
     former and token-grids their token grids too, classes.csv their attributes, splits.json two splits of seven
     seen and three unseen classes.
     """
-    from zeroscene.cli.sources import Origin, open_image_encoder
     from zeroscene.embeddings.extract import extract
     from zeroscene.scenes.folder import SceneFolder
     from zeroscene.scenes.split_files import write_splits
     from zeroscene.scenes.splits import random_splits
     from zeroscene.semantics.knowledge import knowledge_table
+    from zeroscene.serving.sources import Origin, open_image_encoder
 
     world.write_folder(folder / "pictures", CLASSES, count=6)
     world.write_folder(folder / "new-pictures", NEW, first=100, count=2)

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from small_world import CLASSES, ENCODER, SEEN, UNSEEN, data_set, save, scene
 from zeroscene.cli.main import app
-from zeroscene.cli.sources import open_image_encoder
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.store import EmbeddingStore
 from zeroscene.methods.registry import load_method
@@ -19,6 +18,7 @@ from zeroscene.scenes.split_files import read_splits
 from zeroscene.scenes.splits import random_splits
 from zeroscene.semantics.knowledge import knowledge_table
 from zeroscene.semantics.table import ClassTable
+from zeroscene.serving.sources import open_image_encoder
 
 runner = CliRunner()
 

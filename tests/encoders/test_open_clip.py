@@ -18,13 +18,13 @@ import transformers as hf
 from safetensors.torch import save_file
 
 from small_world import scene
-from zeroscene.cli.sources import Origin
 from zeroscene.encoders.huggingface import load_image_encoder
 from zeroscene.encoders.open_clip import ModelId
 from zeroscene.encoders.text import load_text_encoder
 from zeroscene.errors import EncoderError, MissingExtraError
 from zeroscene.semantics.annotate import annotate_texts
 from zeroscene.semantics.vocabulary import Vocabulary
+from zeroscene.serving.sources import Origin
 
 SMALL = {
     "embed_dim": 12,

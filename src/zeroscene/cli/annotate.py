@@ -17,10 +17,10 @@ from zeroscene.cli.common import (
     Names,
     Output,
     Template,
-    class_names,
     manual,
     plural,
 )
+from zeroscene.serving.class_names import class_names
 
 if TYPE_CHECKING:
     from zeroscene.semantics.annotate import Pictures

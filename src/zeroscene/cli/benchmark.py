@@ -101,8 +101,8 @@ def command(
 
 def remember_pictures(plan: "BenchmarkPlan", out: Path) -> None:
     """Note beside the results where the pictures of the stores lie, so that `report` can show some."""
-    from zeroscene.cli.sources import Origin
     from zeroscene.files import write_json
+    from zeroscene.serving.sources import Origin
 
     origins = [Origin.read(source) for source in plan.embeddings.values() if isinstance(source, Path)]
     write_json(out / PICTURES, sorted({origin.pictures for origin in origins if origin and origin.pictures}))

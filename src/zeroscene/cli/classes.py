@@ -16,13 +16,13 @@ from zeroscene.cli.common import (
     Names,
     Output,
     Template,
-    class_names,
     manual,
     plural,
 )
 from zeroscene.cli.common import (
     table as aligned,
 )
+from zeroscene.serving.class_names import class_names
 
 if TYPE_CHECKING:
     from zeroscene.semantics.table import ClassTable
@@ -247,9 +247,9 @@ def _similarity(read: "ClassTable") -> Any:
 
 
 def _classes_of(place: Path) -> tuple[str, ...]:
-    from zeroscene.cli.stores import is_store
     from zeroscene.embeddings.store import EmbeddingStore
     from zeroscene.scenes.folder import SceneFolder
+    from zeroscene.serving.stores import is_store
 
     return EmbeddingStore.open(place).read().classes if is_store(place) else SceneFolder.open(place).classes
 

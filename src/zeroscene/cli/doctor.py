@@ -130,8 +130,8 @@ def _encoder(source: str, output: Output, problems: list[str]) -> dict[str, Any]
     import numpy as np
     import torch
 
-    from zeroscene.cli.sources import open_image_encoder
     from zeroscene.errors import ZeroSceneError
+    from zeroscene.serving.sources import open_image_encoder
 
     try:
         encoder = open_image_encoder(source)

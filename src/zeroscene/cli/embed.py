@@ -76,10 +76,10 @@ def command(
 ) -> None:
     """Embed what is not embedded yet."""
     from zeroscene.cli.common import one_of
-    from zeroscene.cli.sources import Origin, open_image_encoder
-    from zeroscene.cli.stores import is_store, open_pictures
     from zeroscene.embeddings.extract import extract
     from zeroscene.embeddings.store import EmbeddingStore
+    from zeroscene.serving.sources import Origin, open_image_encoder
+    from zeroscene.serving.stores import is_store, open_pictures
 
     output = Output(as_json)
     one_of("--precision", precision, ("auto", "fp32", "bf16"))

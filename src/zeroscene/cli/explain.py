@@ -21,12 +21,12 @@ from zeroscene.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from zeroscene.cli.model import Model
     from zeroscene.embeddings.embeddings import Embeddings
     from zeroscene.encoders.base import ImageEncoder
     from zeroscene.explain.card import Card
     from zeroscene.scenes.folder import SceneFolder
     from zeroscene.semantics.table import ClassTable
+    from zeroscene.serving.model import Model
 
 NAME, PANEL = "explain", "Learn and predict"
 FORMATS = ("html", "png", "json")
@@ -83,9 +83,9 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Write the cards and tell the reasons."""
-    from zeroscene.cli.model import Model
     from zeroscene.errors import OptionError
     from zeroscene.explain.evidence import explainable
+    from zeroscene.serving.model import Model
 
     output, wanted = Output(as_json), _formats(formats)
     if not pictures and not of_class:
@@ -153,11 +153,11 @@ def _explain(
     """Write the cards of pictures; returns what was told about them."""
     from dataclasses import replace
 
-    from zeroscene.cli.stores import passing_store
     from zeroscene.embeddings.crops import Crops
     from zeroscene.explain.faithfulness import Worth
     from zeroscene.files import write_json
     from zeroscene.progress import progress
+    from zeroscene.serving.stores import passing_store
 
     rows: list[dict[str, Any]] = []
     measured = []
@@ -281,9 +281,9 @@ def _scenes(given: Sequence[Path]) -> "SceneFolder":
     """
     from os.path import commonpath
 
-    from zeroscene.cli.stores import is_store
     from zeroscene.errors import DatasetNotFoundError, OptionError
     from zeroscene.scenes.folder import SceneFolder
+    from zeroscene.serving.stores import is_store
 
     if len(given) == 1 and given[0].is_dir() and not is_store(given[0]):
         return SceneFolder.open_flat(given[0])

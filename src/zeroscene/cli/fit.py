@@ -112,12 +112,12 @@ def fit_and_keep(
         UnknownNameError: a seen class is absent from the table.
         StoreError: the model cannot be written.
     """
-    from zeroscene.cli.model import keep
-    from zeroscene.cli.sources import Origin
     from zeroscene.evaluation.candidates import build
     from zeroscene.evaluation.results import Choice
     from zeroscene.evaluation.selection import select as select_honestly
     from zeroscene.methods.registry import method_class
+    from zeroscene.serving.model import keep
+    from zeroscene.serving.sources import Origin
 
     chosen = method_class(method)
     if select:
@@ -131,10 +131,10 @@ def fit_and_keep(
 
 
 def _training_set(pictures: "Embeddings", seen: list[str] | None, split: str | None) -> "TrainingSet":
-    from zeroscene.cli.common import class_names
     from zeroscene.cli.split import read_one
     from zeroscene.errors import OptionError
     from zeroscene.methods.contract import TrainingSet
+    from zeroscene.serving.class_names import class_names
 
     if seen and split:
         raise OptionError("give --seen or --split, not both")

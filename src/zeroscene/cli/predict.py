@@ -12,9 +12,9 @@ import typer
 from zeroscene.cli.common import OUTPUT, Download, Gamma, Json, MovedEncoder, Output, SentenceEncoder, manual, plural
 
 if TYPE_CHECKING:
-    from zeroscene.cli.model import Model
     from zeroscene.embeddings.embeddings import Embeddings
     from zeroscene.semantics.table import ClassTable
+    from zeroscene.serving.model import Model
 
 NAME, PANEL = "predict", "Learn and predict"
 HELP = manual(
@@ -57,8 +57,8 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Score the pictures and write the best class of each."""
-    from zeroscene.cli.model import Model
     from zeroscene.errors import OptionError
+    from zeroscene.serving.model import Model
 
     if out is not None and out.suffix not in (".csv", ".json"):
         raise OptionError(f"cannot write {out.name}: predictions are .csv or .json")
@@ -110,9 +110,9 @@ def _embedded(
     model: "Model", pictures: Path, encoder: str | None, download: bool, out: Path | None
 ) -> Iterator[tuple["Embeddings", list[tuple[str, str]]]]:
     """Yield the vectors of a store, or of a folder of pictures, with the pictures that could not be read."""
-    from zeroscene.cli.stores import is_store, passing_store
     from zeroscene.embeddings.store import EmbeddingStore
     from zeroscene.scenes.folder import SceneFolder
+    from zeroscene.serving.stores import is_store, passing_store
 
     grids = model.method.reads == "grids"
     if is_store(pictures):

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroscene.cli.common import OUTPUT, ClassFolder, Dataset, Json, Names, Output, class_names, manual, plural
+from zeroscene.cli.common import OUTPUT, ClassFolder, Dataset, Json, Names, Output, manual, plural
+from zeroscene.serving.class_names import class_names
 
 if TYPE_CHECKING:
     from zeroscene.scenes.splits import Split

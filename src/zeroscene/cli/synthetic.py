@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from zeroscene.cli.common import OUTPUT, Json, Output, class_names, manual, plural, table
+from zeroscene.cli.common import OUTPUT, Json, Output, manual, plural, table
+from zeroscene.serving.class_names import class_names
 
 app = typer.Typer(no_args_is_help=True, help="Draw scenes of a world of which everything is known.")
 

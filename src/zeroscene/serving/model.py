@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from zeroscene import names
-from zeroscene.cli.sources import Origin
 from zeroscene.errors import EncoderError, OptionError
 from zeroscene.evaluation.results import Choice
 from zeroscene.files import read_json, write_json
 from zeroscene.methods.registry import AnyMethod, load_method
 from zeroscene.semantics.table import ClassTable
+from zeroscene.serving.sources import Origin
 
 if TYPE_CHECKING:
     from zeroscene.encoders.base import ImageEncoder
@@ -104,7 +104,7 @@ class Model:
             UnknownNameError: a class is not known there; the nearest are listed.
             OptionError: the table was made of text, and the sentence encoder is not given.
         """
-        from zeroscene.cli.common import class_names
+        from zeroscene.serving.class_names import class_names
 
         if len(wanted) == 1 and Path(wanted[0]).suffix in (".csv", ".safetensors"):
             return ClassTable.read(Path(wanted[0]))
@@ -125,7 +125,7 @@ class Model:
 
             return knowledge_table(new)
         if source == "text" and own.kind == "embedding":
-            from zeroscene.cli.texts import vectors_like
+            from zeroscene.serving.texts import vectors_like
 
             return vectors_like(own.provenance, new, text_encoder, download)
         raise names.unknown(new, own.classes, "classes in the model's own table (give --classes TABLE)")

@@ -1,0 +1,1 @@
+"""Fitted methods at work: models with all they need beside them, pictures from folders and stores, answers."""
