@@ -33,7 +33,7 @@ from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
 from zeroscene.evaluation.runner import run_benchmark
 from zeroscene.evaluation.truth import true_table
 from zeroscene.files import write_json
-from zeroscene.methods.registry import method_names
+from zeroscene.methods.registry import any_table_names
 from zeroscene.provenance import environment
 from zeroscene.scenes.folder import SceneFolder
 from zeroscene.scenes.splits import random_splits
@@ -97,7 +97,7 @@ def main() -> None:
     label, encoder = Path(given.encoder).name, load_image_encoder(given.encoder)
     store = given.out / f"store-{label}"
     extract(SceneFolder.open(scenes), encoder, store, grid=True)
-    chosen = method_names() if given.methods == "all" else tuple(given.methods.split(","))
+    chosen = any_table_names() if given.methods == "all" else tuple(given.methods.split(","))
     methods = tuple(MethodPlan(method, OPTIONS.get(method, {})) for method in chosen)
     made = tables(given.encoder, store, given.out)
     kinds = tuple(TITLES) if given.tables == "all" else tuple(given.tables.split(","))

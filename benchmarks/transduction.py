@@ -28,10 +28,10 @@ from safetensors import safe_open
 from tables import RESULTS
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.store import EmbeddingStore
-from zeroscene.evaluation.cosine import cosine_scores
 from zeroscene.evaluation.metrics import confusion_matrix, overall_accuracy, t1
 from zeroscene.files import write_json, write_text
 from zeroscene.methods.contract import TrainingSet
+from zeroscene.methods.prompts import cosine_scores
 from zeroscene.methods.registry import create_method
 from zeroscene.methods.transduction.diagnosis import CLEAR, STRAINED
 from zeroscene.methods.transduction.refine import Labelled, Refined, TransductionOptions, refine

@@ -19,7 +19,7 @@ from zeroscene.encoders.rotations import RotationAveraged
 from zeroscene.encoders.text import load_text_encoder
 from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
 from zeroscene.evaluation.runner import run_benchmark
-from zeroscene.methods.registry import method_names
+from zeroscene.methods.registry import any_table_names
 from zeroscene.scenes.catalog import benchmark
 from zeroscene.scenes.split_files import read_splits
 from zeroscene.semantics.knowledge import knowledge_table
@@ -55,10 +55,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
 
-    wanted = method_names() if given.methods == "all" else tuple(given.methods.split(","))
+    wanted = any_table_names() if given.methods == "all" else tuple(given.methods.split(","))
     tables = prepare(given.pictures, given.image_encoder, given.text_encoder, given.out)
     for name, label, store, methods, kinds in (
-        ("ucmerced", "ResNet-50", "store", method_names(), tuple(tables)),
+        ("ucmerced", "ResNet-50", "store", any_table_names(), tuple(tables)),
         ("ucmerced_rotations", "ResNet-50, mean of 4 rotations", "store-rotations", TURNED, ("knowledge",)),
     ):
         if not (chosen := [method for method in methods if method in wanted]):

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from zeroscene.evaluation.cosine import cosine_scores
 from zeroscene.evaluation.metrics import confusion_matrix, overall_accuracy, t1
+from zeroscene.methods.prompts import cosine_scores
 
 AVERAGE = "averageprompt"
 

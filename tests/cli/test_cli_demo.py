@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from zeroscene.cli import demo
 from zeroscene.cli.main import app
 from zeroscene.evaluation.results import BenchmarkResult
-from zeroscene.methods.registry import method_names
+from zeroscene.methods.registry import any_table_names
 
 SMALL = demo.Scale(("beach", "desert", "freeway", "harbor", "lake", "parking lot"), each=5, unseen=2, splits=1, new=2)
 
@@ -107,7 +107,7 @@ def test_the_guard_notes_every_attempt_to_connect(tmp_path: Path, attempt: str) 
 def test_it_compares_every_method_with_both_tables_under_honest_selection(done: Done) -> None:
     result = BenchmarkResult.read(done.folder / "my demo" / "results")
     assert {(row.method, row.table) for row in result.summary} == {
-        (method, table) for method in method_names() for table in ("knowledge", "annotated")
+        (method, table) for method in any_table_names() for table in ("knowledge", "annotated")
     }
     assert {cell.selection for cell in result.cells} == {"honest"}
     assert result.failures == ()
@@ -116,7 +116,7 @@ def test_it_compares_every_method_with_both_tables_under_honest_selection(done: 
 def test_it_ends_with_the_table_and_the_path_of_the_report(done: Done) -> None:
     end = done.told[done.told.index("Synthetic world, 4 seen and 2 unseen classes:", done.told.index("labels.csv")) :]
     assert [line.split()[0] for line in end.splitlines() if re.match(r"\w.* tiny ", line)] == [
-        method for method in method_names() for _ in range(2)
+        method for method in any_table_names() for _ in range(2)
     ]
     path = end.splitlines()[-1].removeprefix("report: ")
     assert "<h1>Synthetic world, 4 seen and 2 unseen classes</h1>" in (done.folder / path).read_text()
@@ -164,7 +164,7 @@ def test_run_again_it_keeps_what_is_there_and_does_what_is_missing(done: Done, m
     assert {path: path.stat().st_mtime_ns for path in costly} == written
     told = json.loads(ran.stdout)
     assert told["report"] == str(Path("my demo/results/report.html"))
-    assert len(told["summary"]) == 2 * len(method_names())
+    assert len(told["summary"]) == 2 * len(any_table_names())
     assert len(told["predictions"]) == 4
 
 

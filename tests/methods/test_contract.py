@@ -26,6 +26,10 @@ from zeroscene.semantics.table import ClassTable
 ENCODER = EncoderIdentity("synthetic", "w0", "p0", "pooled")
 SEEN = tuple(f"seen {i}" for i in range(16))
 UNSEEN = tuple(f"unseen {i}" for i in range(4))
+PROJECTION = EncoderIdentity("synthetic", "w0", "p0", "projection")
+TEXTS = EncoderIdentity("synthetic", "w0", "t0", "text-projection")
+# Methods that compare pictures with the texts of the same model.
+OF_TEXTS = ("prompts",)
 # The score of a class comes from a classifier that is trained on all classes of the table, and so depends on the rest.
 JOINT = ("cada-vae", "mcfa")
 
@@ -49,7 +53,28 @@ class World:
 
 
 @cache
-def world() -> World:
+def world(name="eszsl") -> World:
+    """Return attributes of the classes, or, for a method that needs them, texts in the space of the pictures."""
+    return texts_world() if name in OF_TEXTS else attributes_world()
+
+
+@cache
+def texts_world() -> World:
+    """Gaussian pictures around prototypes, and a text a class that lies near its prototype."""
+    rng, plain = np.random.default_rng(6), attributes_world()
+    of_class = (plain.pictures.of_classes([name]).x for name in plain.table.classes)
+    means = np.array([x.mean(axis=0) for x in of_class])
+    texts = (means + rng.normal(0, 0.5, means.shape)).astype(np.float32)
+    columns = tuple(f"dim{i}" for i in range(texts.shape[1]))
+    provenance = {"source": "drawn", "encoder": TEXTS.to_json()}
+    return World(
+        ClassTable(plain.table.classes, texts, columns, "embedding", provenance=provenance),
+        replace(plain.pictures, encoder=PROJECTION),
+    )
+
+
+@cache
+def attributes_world() -> World:
     rng = np.random.default_rng(5)
     classes = SEEN + UNSEEN
     phi = (rng.random((len(classes), 8)) < 0.5).astype(np.float32)
@@ -68,7 +93,7 @@ def world() -> World:
 
 @cache
 def fitted(name):
-    return create_method(name).fit(world().train, world().table)
+    return create_method(name).fit(world(name).train, world(name).table)
 
 
 def mean_class_accuracy(scores, labels):
@@ -79,17 +104,18 @@ def mean_class_accuracy(scores, labels):
 @every_method
 def test_options_are_keyword_only_frozen_and_hold_what_was_given(name):
     method = method_class(name)()
-    option = next(iter(type(method.options).model_fields))
     with pytest.raises(TypeError):
         method_class(name)(1)
-    with pytest.raises(ValidationError):
-        setattr(method.options, option, 1)
+    for option in type(method.options).model_fields:
+        with pytest.raises(ValidationError):
+            setattr(method.options, option, 1)
 
 
 @every_method
 def test_an_unknown_option_is_refused_with_the_nearest_known_one(name):
-    option = next(iter(method_class(name).Options.model_fields))
-    with pytest.raises(OptionError, match=rf"{name}.*'{option}s'.*did you mean .*{option}"):
+    option = next(iter(method_class(name).Options.model_fields), "")
+    told = f"did you mean .*{option}" if option else "known: none"
+    with pytest.raises(OptionError, match=rf"{name}.*'{option}s'.*{told}"):
         create_method(name, **{f"{option}s": 1})
 
 
@@ -103,15 +129,15 @@ def test_candidates_are_distinct_valid_few_and_begin_with_the_default(name):
 @every_method
 def test_fit_returns_the_method_itself_and_remembers_the_seen_classes(name):
     method = create_method(name)
-    assert method.fit(world().train, world().table) is method
+    assert method.fit(world(name).train, world(name).table) is method
     assert method.require_fitted().seen == SEEN
-    assert method.require_fitted().encoder == ENCODER
+    assert method.require_fitted().encoder == world(name).pictures.encoder
 
 
 @every_method
 def test_scores_have_a_row_a_picture_and_a_column_a_class(name):
-    scores = fitted(name).scores(world().test, world().table)
-    assert scores.ids == world().test.ids
+    scores = fitted(name).scores(world(name).test, world(name).table)
+    assert scores.ids == world(name).test.ids
     assert scores.classes == SEEN + UNSEEN
     assert scores.values.shape == (60, 20)
     assert scores.values.dtype == np.float32
@@ -120,62 +146,62 @@ def test_scores_have_a_row_a_picture_and_a_column_a_class(name):
 
 @every_method
 def test_learns_unseen_classes_are_recognised_at_twice_chance(name):
-    scores = fitted(name).scores(world().test, world().table.select(UNSEEN))
-    assert mean_class_accuracy(scores, world().test.labels) >= 2 / len(UNSEEN)
+    scores = fitted(name).scores(world(name).test, world(name).table.select(UNSEEN))
+    assert mean_class_accuracy(scores, world(name).test.labels) >= 2 / len(UNSEEN)
 
 
 @every_method
 def test_learns_seen_classes_are_recognised_at_thrice_chance(name):
-    pictures = world().train.pictures
-    scores = fitted(name).scores(pictures, world().table.select(SEEN))
+    pictures = world(name).train.pictures
+    scores = fitted(name).scores(pictures, world(name).table.select(SEEN))
     assert mean_class_accuracy(scores, pictures.labels) >= 3 / len(SEEN)
 
 
 @every_method
 def test_a_table_may_hold_classes_that_did_not_exist_at_fit_time(name):
-    table = world().table
-    new = ClassTable(("new a", "new b"), table.matrix[:2] / 2, table.columns, "attributes", provenance=table.provenance)
-    scores = fitted(name).scores(world().test, table.union(new))
+    table = world(name).table
+    new = ClassTable(("new a", "new b"), table.matrix[:2] / 2, table.columns, table.kind, provenance=table.provenance)
+    scores = fitted(name).scores(world(name).test, table.union(new))
     assert scores.classes[-2:] == ("new a", "new b")
     assert np.isfinite(scores.values).all()
 
 
 @every_method
 def test_a_table_of_one_class_gives_one_column(name):
-    assert fitted(name).scores(world().test, world().table.select(["unseen 2"])).values.shape == (60, 1)
+    assert fitted(name).scores(world(name).test, world(name).table.select(["unseen 2"])).values.shape == (60, 1)
 
 
 @every_method
 def test_the_order_of_classes_decides_the_order_of_columns_and_nothing_else(name):
-    order = np.random.default_rng(0).permutation(len(world().table))
-    shuffled = world().table.select([world().table.classes[i] for i in order])
-    before = fitted(name).scores(world().test, world().table)
-    after = fitted(name).scores(world().test, shuffled)
+    order = np.random.default_rng(0).permutation(len(world(name).table))
+    shuffled = world(name).table.select([world(name).table.classes[i] for i in order])
+    before = fitted(name).scores(world(name).test, world(name).table)
+    after = fitted(name).scores(world(name).test, shuffled)
     np.testing.assert_allclose(after.values, before.values[:, order], rtol=1e-4, atol=1e-5)
 
 
 @every_method
 def test_the_score_of_a_picture_does_not_depend_on_the_other_pictures(name):
     rows = np.random.default_rng(0).permutation(60)[:25]
-    together = fitted(name).scores(world().test, world().table)
-    apart = fitted(name).scores(world().test.take(rows), world().table)
+    together = fitted(name).scores(world(name).test, world(name).table)
+    apart = fitted(name).scores(world(name).test.take(rows), world(name).table)
     assert apart.ids == tuple(together.ids[i] for i in rows)
     np.testing.assert_allclose(apart.values, together.values[rows], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in method_names() if name not in JOINT])
 def test_the_score_of_a_class_does_not_depend_on_the_other_classes(name):
-    alone = fitted(name).scores(world().test, world().table.select(UNSEEN))
-    among_all = fitted(name).scores(world().test, world().table).select(UNSEEN)
+    alone = fitted(name).scores(world(name).test, world(name).table.select(UNSEEN))
+    among_all = fitted(name).scores(world(name).test, world(name).table).select(UNSEEN)
     np.testing.assert_allclose(alone.values, among_all.values, rtol=1e-4, atol=1e-5)
 
 
 @every_method
 def test_scoring_twice_and_fitting_twice_give_identical_numbers(name):
-    again = create_method(name).fit(world().train, world().table)
-    first = fitted(name).scores(world().test, world().table).values
-    np.testing.assert_array_equal(fitted(name).scores(world().test, world().table).values, first)
-    np.testing.assert_array_equal(again.scores(world().test, world().table).values, first)
+    again = create_method(name).fit(world(name).train, world(name).table)
+    first = fitted(name).scores(world(name).test, world(name).table).values
+    np.testing.assert_array_equal(fitted(name).scores(world(name).test, world(name).table).values, first)
+    np.testing.assert_array_equal(again.scores(world(name).test, world(name).table).values, first)
 
 
 @every_method
@@ -183,7 +209,7 @@ def test_a_fit_leaves_the_random_state_of_the_program_alone(name):
     import torch
 
     states = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
-    create_method(name).fit(world().train, world().table).scores(world().test, world().table)
+    create_method(name).fit(world(name).train, world(name).table).scores(world(name).test, world(name).table)
     np.testing.assert_array_equal(np.random.get_state()[1], states[0])  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), states[1])
 
@@ -195,7 +221,8 @@ def test_save_and_load_give_identical_scores_and_the_same_options(name, tmp_path
     assert type(loaded) is method_class(name)
     assert loaded.options == fitted(name).options
     np.testing.assert_array_equal(
-        loaded.scores(world().test, world().table).values, fitted(name).scores(world().test, world().table).values
+        loaded.scores(world(name).test, world(name).table).values,
+        fitted(name).scores(world(name).test, world(name).table).values,
     )
 
 
@@ -219,43 +246,44 @@ def test_a_saved_method_that_was_cut_off_is_refused(name, tmp_path):
 @every_method
 def test_an_unfitted_method_says_what_comes_first(name, tmp_path):
     with pytest.raises(NotFittedError, match=f"{name} is not fitted; call fit"):
-        create_method(name).scores(world().test, world().table)
+        create_method(name).scores(world(name).test, world(name).table)
     with pytest.raises(NotFittedError):
         create_method(name).save(tmp_path)
 
 
 @every_method
 def test_pictures_of_another_encoder_are_refused_with_both_names(name):
-    other = replace(world().test, encoder=replace(ENCODER, name="resnet-50", weights="w1"))
+    other = replace(world(name).test, encoder=replace(world(name).pictures.encoder, name="resnet-50", weights="w1"))
     with pytest.raises(EncoderMismatchError, match=r"synthetic.*resnet-50"):
-        fitted(name).scores(other, world().table)
+        fitted(name).scores(other, world(name).table)
 
 
 @every_method
 def test_an_encoder_that_only_moved_is_accepted(name):
-    moved = replace(world().test, encoder=replace(ENCODER, name="elsewhere/synthetic"))
-    assert fitted(name).scores(moved, world().table).values.shape == (60, 20)
+    moved = replace(world(name).test, encoder=replace(world(name).pictures.encoder, name="elsewhere/synthetic"))
+    assert fitted(name).scores(moved, world(name).table).values.shape == (60, 20)
 
 
 @every_method
 def test_class_vectors_of_another_space_are_refused_with_both_sources(name):
-    table = world().table
+    table = world(name).table
     other = ClassTable(table.classes, table.matrix, table.columns, "embedding", provenance={"source": "sentences"})
-    with pytest.raises(EncoderMismatchError, match=r"'drawn'.*'sentences'"):
-        fitted(name).scores(world().test, other)
+    told = "'synthetic'.*'sentences'" if name in OF_TEXTS else "'drawn'.*'sentences'"
+    with pytest.raises(EncoderMismatchError, match=told):
+        fitted(name).scores(world(name).test, other)
 
 
 @every_method
 def test_a_seen_class_absent_from_the_table_is_named(name):
-    table = world().table.select([c for c in world().table.classes if c != "seen 7"])
+    table = world(name).table.select([c for c in world(name).table.classes if c != "seen 7"])
     with pytest.raises(UnknownNameError, match="'seen 7'"):
-        create_method(name).fit(world().train, table)
+        create_method(name).fit(world(name).train, table)
 
 
 @every_method
 def test_an_empty_class_table_is_refused(name):
     with pytest.raises(DataFormatError, match="empty"):
-        fitted(name).scores(world().test, world().table.select([]))
+        fitted(name).scores(world(name).test, world(name).table.select([]))
 
 
 def test_a_training_set_refuses_pictures_of_other_classes_and_classes_without_pictures():

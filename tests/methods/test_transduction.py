@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from zeroscene.errors import DataFormatError, OptionError
-from zeroscene.evaluation.cosine import cosine_scores
+from zeroscene.methods.prompts import cosine_scores
 from zeroscene.methods.transduction import mixture, space
 from zeroscene.methods.transduction.refine import Labelled, Refined, TransductionOptions, refine, scaled_logits
 from zeroscene.methods.transduction.self_training import SelfTrainingOptions, self_training

@@ -141,10 +141,10 @@ def _assembled(
     name: str, embeddings: list[str], classes: list[str], splits: list[Path], methods: str, selection: str | None
 ) -> "BenchmarkPlan":
     from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
-    from zeroscene.methods.registry import method_names
+    from zeroscene.methods.registry import any_table_names
     from zeroscene.scenes.split_files import read_splits
 
-    wanted = method_names() if methods == "all" else [word.strip() for word in methods.split(",") if word.strip()]
+    wanted = any_table_names() if methods == "all" else [word.strip() for word in methods.split(",") if word.strip()]
     chosen: Any = selection or "honest"
     return BenchmarkPlan(
         name,

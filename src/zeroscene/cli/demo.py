@@ -239,10 +239,10 @@ def _asked(split: "Split") -> str:
 
 
 def _plan(name: str) -> str:
-    from zeroscene.methods.registry import method_names
+    from zeroscene.methods.registry import any_table_names
 
     options = ", ".join(f"{key}: {value}" for key, value in _ALIGNED_OPTIONS.items())
-    methods = [f"{{name: {m}, options: {{{options}}}}}" if m in _ALIGNED else m for m in method_names()]
+    methods = [f"{{name: {m}, options: {{{options}}}}}" if m in _ALIGNED else m for m in any_table_names()]
     return (
         f"name: {name}\n"
         "embeddings: {tiny: store}\n"

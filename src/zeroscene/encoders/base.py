@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from zeroscene.errors import EncoderMismatchError
 from zeroscene.files import json_digest
 from zeroscene.pixels import Geometry
 
@@ -65,6 +66,29 @@ class EncoderIdentity:
         note = value.get("fine_tuned")
         tuned = FineTuned(note["dataset"], note["split"], tuple(note["seen"])) if note else None
         return cls(**{**value, "fine_tuned": tuned})
+
+
+def require_same_model(image: EncoderIdentity, text: EncoderIdentity) -> None:
+    """Refuse vectors of pictures and texts whose cosine means nothing.
+
+    Args:
+        image: what embedded the pictures.
+        text: what encoded the texts.
+
+    Raises:
+        EncoderMismatchError: they are not the two towers of one image-text model, or the pictures are not in the space
+            of its texts.
+    """
+    if image.weights != text.weights:
+        raise EncoderMismatchError(
+            f"pictures were encoded by {image.name!r}, texts by {text.name!r}: similarities need the two towers of "
+            "one image-text model"
+        )
+    if image.output != "projection":
+        raise EncoderMismatchError(
+            f"pictures were encoded by {image.name!r} with output {image.output!r}; similarities with text need the "
+            "projection (embed with --pooling projection or auto)"
+        )
 
 
 @dataclass(frozen=True)

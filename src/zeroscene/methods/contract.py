@@ -187,17 +187,21 @@ class ZeroShotMethod(ABC, Generic[O]):
         """
         fitted = self.require_fitted()
         x.check_encoder(fitted.encoder, f"the fitted {self.name}")
-        if classes.space != fitted.space:
-            raise EncoderMismatchError(
-                f"the fitted {self.name} knows class vectors of source {fitted.table.get('source')!r}; this table is "
-                f"of source {classes.provenance.get('source')!r} with {len(classes.columns)} columns; make both alike"
-            )
+        self._check_table(classes, fitted)
         if not len(classes):
             raise DataFormatError("the class table is empty; name at least one class")
         positions = names.index(fitted.seen, "seen classes")
         seen = np.array([positions.get(names.key(c), -1) for c in classes.classes], np.int64)
         values = self._score_pictures(x, classes, seen)
         return Scores(x.ids, classes.classes, values.astype(np.float32, copy=False))
+
+    def _check_table(self, table: ClassTable, fitted: Fitted) -> None:
+        """Refuse class vectors that mean something else than those of the fit."""
+        if table.space != fitted.space:
+            raise EncoderMismatchError(
+                f"the fitted {self.name} knows class vectors of source {fitted.table.get('source')!r}; this table is "
+                f"of source {table.provenance.get('source')!r} with {len(table.columns)} columns; make both alike"
+            )
 
     def require_fitted(self) -> Fitted:
         """Return what `fit` left.

@@ -9,7 +9,7 @@ from zeroscene.methods.contract import ZeroShotMethod, read_record
 
 AnyMethod = ZeroShotMethod[Any]
 
-_METHODS = {
+_OF_ANY_TABLE = {
     "eszsl": "zeroscene.methods.eszsl:ESZSL",
     "sae": "zeroscene.methods.sae:SAE",
     "ale": "zeroscene.methods.bilinear:ALE",
@@ -20,11 +20,20 @@ _METHODS = {
     "mcfa": "zeroscene.methods.mcfa:MCFA",
     "dsva": "zeroscene.methods.dsva.method:DSVA",
 }
+_OF_IMAGE_TEXT_MODELS = {
+    "prompts": "zeroscene.methods.prompts:Prompts",
+}
+_METHODS = _OF_ANY_TABLE | _OF_IMAGE_TEXT_MODELS
 
 
 def method_names() -> tuple[str, ...]:
-    """Return the names of all methods, simple ones first."""
+    """Return the names of all methods, simple ones first, and last those that need the texts of an image-text model."""
     return tuple(_METHODS)
+
+
+def any_table_names() -> tuple[str, ...]:
+    """Return the names of the methods that take pictures of any encoder and class tables of any kind."""
+    return tuple(_OF_ANY_TABLE)
 
 
 def method_class(name: str) -> type[AnyMethod]:

@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zeroscene import names
-from zeroscene.encoders.base import EncoderIdentity, TextEncoder
-from zeroscene.errors import DataFormatError, EncoderMismatchError, OptionError, SplitError
+from zeroscene.encoders.base import EncoderIdentity, TextEncoder, require_same_model
+from zeroscene.errors import DataFormatError, OptionError, SplitError
 from zeroscene.files import json_digest
 from zeroscene.semantics.table import ClassTable, Prompts
 from zeroscene.semantics.text import Texts, text_table
@@ -126,7 +126,7 @@ class Words:
         Raises:
             EncoderMismatchError: it is not the other tower of this model, or its vectors are not in the common space.
         """
-        _check_same_model(encoder, self.encoder)
+        require_same_model(encoder, self.encoder)
         return np.asarray(unit_rows(x) @ self.prompts.T, np.float32)
 
     def annotate(
@@ -236,7 +236,7 @@ def annotate_pictures(
         OptionError: fewer than two classes with pictures, or no attribute differs between them.
         SplitError: an exemplar without pictures.
     """
-    _check_same_model(pictures.encoder, encoder.identity)
+    require_same_model(pictures.encoder, encoder.identity)
     shown = [name for name in classes if names.key(name) in pictures.classes]
     if missing := [name for name in exemplars if names.key(name) not in pictures.classes]:
         raise SplitError(f"exemplars without a picture: {', '.join(missing)}")
@@ -325,16 +325,3 @@ def _normalised(
         provenance,
         Prompts(words.prompts, words.encoder),
     )
-
-
-def _check_same_model(image: EncoderIdentity, text: EncoderIdentity) -> None:
-    if image.weights != text.weights:
-        raise EncoderMismatchError(
-            f"pictures were encoded by {image.name!r}, prompts by {text.name!r}: similarities need the two towers of "
-            "one image-text model"
-        )
-    if image.output != "projection":
-        raise EncoderMismatchError(
-            f"pictures were encoded by {image.name!r} with output {image.output!r}; similarities with text need the "
-            "projection (embed with --pooling projection or auto)"
-        )
