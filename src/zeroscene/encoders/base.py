@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from zeroscene.errors import EncoderMismatchError
 from zeroscene.files import json_digest
-from zeroscene.pixels import Geometry
+
+if TYPE_CHECKING:  # class tables name encoders, and are edited without waiting for torch
+    import torch
+
+    from zeroscene.pixels import Geometry
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,8 @@ class Encoded:
         grid_BHWD: (B, H, W, D) float32 token grid, rows from north, or None when not asked for.
     """
 
-    pooled_BD: torch.Tensor
-    grid_BHWD: torch.Tensor | None = None
+    pooled_BD: "torch.Tensor"
+    grid_BHWD: "torch.Tensor | None" = None
 
 
 class ImageEncoder(Protocol):
@@ -123,18 +126,18 @@ class ImageEncoder(Protocol):
         ...
 
     @property
-    def geometry(self) -> Geometry:
+    def geometry(self) -> "Geometry":
         """How pictures become the size that the model sees: where in a picture a token lies."""
         ...
 
-    def prepare(self, picture_HWC: npt.NDArray[np.uint8]) -> torch.Tensor:
+    def prepare(self, picture_HWC: npt.NDArray[np.uint8]) -> "torch.Tensor":
         """Return one decoded RGB picture (H, W, 3) resized and cropped: (3, height, width) uint8.
 
         Runs in the decoding threads; the normalisation belongs to `encode`.
         """
         ...
 
-    def encode(self, pictures_BCHW: torch.Tensor, grid: bool = False) -> Encoded:
+    def encode(self, pictures_BCHW: "torch.Tensor", grid: bool = False) -> Encoded:
         """Return vectors of prepared pictures, (B, 3, height, width) uint8."""
         ...
 
