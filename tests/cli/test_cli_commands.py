@@ -257,7 +257,7 @@ class TestPredict:
 
     def test_csv_on_stdout_without_a_file(self, model: Path, world: Path) -> None:
         told = run("predict", model, world / "store", "--classes", "beach")
-        assert told.splitlines()[0] == "id,class,score,margin,runner_up"
+        assert told.splitlines()[0] == "id,class,probability,score,margin,runner_up"
         assert len(told.splitlines()) == 61
 
     def test_an_encoder_that_moved_is_asked_for(self, model: Path, world: Path, tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zeroscene.errors import OptionError
+
+if TYPE_CHECKING:
+    from zeroscene.serving.answers import Answers
 
 OUTPUT, ENCODER, CLASSES, SELECTION = "Output", "Encoder", "Class names", "Selection"
 
@@ -41,6 +44,13 @@ Download = Annotated[
 ]
 Gamma = Annotated[
     float | None, typer.Option("--gamma", help="Subtracted from seen classes; 0 leaves scores as they are.")
+]
+PRIORS = ("free", "balanced")
+Refine = Annotated[
+    str | None,
+    typer.Option(
+        "--refine", metavar="PRIORS", help="Let the set of pictures correct its scores; class sizes free or balanced."
+    ),
 ]
 MovedEncoder = Annotated[
     str | None,
@@ -128,3 +138,18 @@ def one_of(option: str, value: str, choices: Sequence[str]) -> None:
     """
     if value not in choices:
         raise OptionError(f"{option} {value!r} is not one of {', '.join(choices)}")
+
+
+def tell(answers: "Answers", out: Path | None, output: Output) -> None:
+    """Write answers to a file or print them, and tell on stderr what was skipped and what should be known."""
+    value = answers.to_json() if output.as_json else {}
+    if out is None:
+        output.say(answers.csv().rstrip())
+    else:
+        answers.write(out)
+        output.say(f"{plural(len(answers), 'picture')} labelled, {len(answers.skipped)} skipped: {out}")
+    for picture, reason in answers.skipped:
+        typer.echo(f"skipped {picture}: {reason}", err=True)
+    for note in answers.notes:
+        typer.echo(f"note: {note}", err=True)
+    output.result(value)

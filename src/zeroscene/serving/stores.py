@@ -2,10 +2,11 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.extract import extract
 from zeroscene.embeddings.store import EmbeddingStore
 from zeroscene.encoders.base import ImageEncoder
@@ -69,3 +70,27 @@ def passing_store(
         store = extract(pictures, encoder, place, grid=grid)
     yield store
     shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def embedded(
+    pictures: Path, encoder: Callable[[], ImageEncoder], beside: Path | None, *, grid: bool = False
+) -> Iterator[tuple[Embeddings, tuple[tuple[str, str], ...]]]:
+    """Yield the vectors of a store, or of a folder of pictures, with the pictures that could not be read and why.
+
+    Args:
+        pictures: store, or folder of pictures; class folders are not needed.
+        encoder: opens the encoder, asked only for a folder of pictures.
+        beside: as for `passing_store`.
+        grid: give the token grids too.
+
+    Raises:
+        DatasetNotFoundError: there are no such pictures.
+        StoreError: the store is damaged or not finished, or keeps no grids.
+    """
+    if is_store(pictures):
+        store = EmbeddingStore.open(pictures)
+        yield store.read(grids=grid), tuple((s.id, s.reason) for s in store.skipped)
+        return
+    with passing_store(SceneFolder.open_flat(pictures), encoder(), beside, grid=grid) as store:
+        yield store.read(grids=grid), tuple((s.id, s.reason) for s in store.skipped)
