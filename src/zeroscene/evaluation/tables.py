@@ -24,6 +24,7 @@ from zeroscene.methods.contract import TrainingSet
 from zeroscene.scenes.splits import Split
 from zeroscene.semantics.annotate import Words, class_means
 from zeroscene.semantics.table import ClassTable
+from zeroscene.semantics.views import VIEWS, join
 
 Matrix = npt.NDArray[np.float32]
 
@@ -244,6 +245,48 @@ class AnnotatedTable:
         """
         if self.encoder is not None:
             refuse_fine_tuned(self.encoder, split)
+
+
+@dataclass(frozen=True)
+class JoinedTables:
+    """Several sources as one, whose tables are views of the table of a training set (`semantics.views`).
+
+    Attributes:
+        parts: label -> source.
+    """
+
+    parts: Mapping[str, TableSource]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of labels and sources."""
+        return json_digest([VIEWS, [[label, part.fingerprint] for label, part in self.parts.items()]])
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """The labels, and among the `parts` the provenance of each source."""
+        return {"source": VIEWS, "labels": list(self.parts), "parts": [dict(p.provenance) for p in self.parts.values()]}
+
+    def of(self, train: TrainingSet, classes: Sequence[str]) -> ClassTable:
+        """Return the tables of the classes that go with a training set, joined.
+
+        Raises:
+            UnknownNameError, OptionError, DataFormatError: as for the sources.
+        """
+        return join({label: part.of(train, classes) for label, part in self.parts.items()})
+
+    def within(self, train: TrainingSet) -> "JoinedTables":
+        """Return the sources without any picture that is not in a training set."""
+        return JoinedTables({label: part.within(train) for label, part in self.parts.items()})
+
+    def check(self, split: Split) -> None:
+        """Refuse what one of the sources refuses.
+
+        Raises:
+            SplitError: a model that looked at the pictures was fine-tuned under another split.
+        """
+        for part in self.parts.values():
+            part.check(split)
 
 
 def source_of(classes: ClassTable | TableSource) -> TableSource:
