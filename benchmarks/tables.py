@@ -10,7 +10,8 @@ from pathlib import Path
 
 from zeroscene.evaluation.compare import paired_bootstrap, statistic
 from zeroscene.evaluation.report import write_report
-from zeroscene.evaluation.results import BenchmarkResult, Statistic
+from zeroscene.evaluation.results import BenchmarkResult
+from zeroscene.evaluation.summary_records import Statistic
 from zeroscene.files import write_text
 from zeroscene.methods.registry import method_class, method_names
 

@@ -9,7 +9,8 @@ from zeroscene.cli.common import OUTPUT, Json, Output, manual, plural, table
 
 if TYPE_CHECKING:
     from zeroscene.evaluation.plan import BenchmarkPlan
-    from zeroscene.evaluation.results import BenchmarkResult, Statistic
+    from zeroscene.evaluation.results import BenchmarkResult
+    from zeroscene.evaluation.summary_records import Statistic
 
 NAME, PANEL = "benchmark", "Evaluate"
 PICTURES = "pictures.json"

@@ -19,7 +19,8 @@ import typer
 from zeroscene.cli.common import OUTPUT, Json, Output, manual, plural, table, wrapped
 
 if TYPE_CHECKING:
-    from zeroscene.evaluation.results import BenchmarkResult, SummaryRow
+    from zeroscene.evaluation.results import BenchmarkResult
+    from zeroscene.evaluation.summary_records import SummaryRow
     from zeroscene.scenes.splits import Split
 
 NAME, PANEL = "demo", "Help"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeroscene.errors import DataFormatError
-from zeroscene.evaluation.results import Statistic, rounded
+from zeroscene.evaluation.results import rounded
+from zeroscene.evaluation.summary_records import Statistic
 
 RESAMPLES = 10_000
 

@@ -6,12 +6,15 @@ from typing import Any
 
 from zeroscene.evaluation.candidates import build
 from zeroscene.evaluation.examples import Examples
-from zeroscene.evaluation.measure import generalised, zero_shot_with_examples
+from zeroscene.evaluation.measure import all_scores, generalised_of, pick_examples, unseen_scores, zero_shot_of
 from zeroscene.evaluation.oracle import select_on_test
 from zeroscene.evaluation.protocol import Trial
-from zeroscene.evaluation.results import Choice, GeneralisedResult, Selection, ZeroShotResult
+from zeroscene.evaluation.record import Selection
+from zeroscene.evaluation.results import Choice, GeneralisedResult, TransductiveResult, ZeroShotResult
 from zeroscene.evaluation.selection import FOLDS, select
 from zeroscene.evaluation.tables import TableSource, refuse_shown, source_of
+from zeroscene.evaluation.transductive import Transduction, transductive
+from zeroscene.evaluation.why import with_reasons
 from zeroscene.methods.registry import AnyMethod
 from zeroscene.semantics.table import ClassTable
 
@@ -27,6 +30,7 @@ class Evaluation:
         gzsl: generalised zero-shot, fitted without the held-out pictures.
         examples: pictures of unseen classes, right and wrong.
         table: class vectors of the plain fit; its provenance names exemplars.
+        transductive: the refined figures, where they were asked for.
     """
 
     options: dict[str, Any]
@@ -35,6 +39,7 @@ class Evaluation:
     gzsl: GeneralisedResult
     examples: Examples
     table: ClassTable
+    transductive: TransductiveResult | None = None
 
 
 def evaluate(
@@ -46,6 +51,7 @@ def evaluate(
     selection: Selection = "honest",
     folds: int = FOLDS,
     seed: int = 0,
+    transduction: Transduction | None = None,
 ) -> Evaluation:
     """Evaluate a method on a trial.
 
@@ -59,6 +65,7 @@ def evaluate(
             chooses on the test pictures.
         folds: validation folds of honest selection, at most.
         seed: of the folds, and of the method where it has one.
+        transduction: measure the refined scores of the test pictures as well.
 
     Raises:
         UnknownNameError: a class of the split is absent from the table.
@@ -79,7 +86,19 @@ def evaluate(
     else:
         choice = Choice(selection="defaults", options=given, gamma=0.0, note="nothing was chosen; gamma 0")
     plain = build(method, choice.options, seed).fit(trial.train_all, table)
-    zsl, examples = zero_shot_with_examples(plain, trial.test, table)
+    test = trial.test
+    of_unseen = unseen_scores(plain, test, table)
+    examples = with_reasons(
+        pick_examples(of_unseen, test.unseen_pictures), plain, test.unseen_pictures, table.select(test.unseen)
+    )
     fitted = build(method, choice.options, seed).fit(trial.train_generalised, without_held_out)
-    gzsl = generalised(fitted, trial.test, without_held_out, choice.gamma)
-    return Evaluation(plain.options.model_dump(mode="json"), choice, zsl, gzsl, examples, table)
+    of_all = all_scores(fitted, test, without_held_out)
+    return Evaluation(
+        plain.options.model_dump(mode="json"),
+        choice,
+        zero_shot_of(of_unseen, test),
+        generalised_of(of_all, test, choice.gamma),
+        examples,
+        table,
+        None if transduction is None else transductive(trial, of_unseen, of_all, choice.gamma, transduction),
+    )

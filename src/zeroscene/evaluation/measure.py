@@ -27,7 +27,6 @@ from zeroscene.evaluation.results import (
     named,
     rounded,
 )
-from zeroscene.evaluation.why import with_reasons
 from zeroscene.methods.contract import Matrix, Scores
 from zeroscene.methods.registry import AnyMethod
 from zeroscene.semantics.table import ClassTable
@@ -45,18 +44,7 @@ def zero_shot(method: AnyMethod, test: TestSet, classes: ClassTable) -> ZeroShot
         UnknownNameError: an unseen class is absent from the table.
         DataFormatError: a score is not finite.
     """
-    return _zero_shot_result(_unseen_scores(method, test, classes), test)
-
-
-def zero_shot_with_examples(method: AnyMethod, test: TestSet, classes: ClassTable) -> tuple[ZeroShotResult, Examples]:
-    """Measure plain zero-shot, and pick pictures right and wrong, with the reasons of a method that can be explained.
-
-    Arguments and errors as in `zero_shot`.
-    """
-    scores = _unseen_scores(method, test, classes)
-    picked = pick_examples(scores, test.unseen_pictures)
-    examples = with_reasons(picked, method, test.unseen_pictures, classes.select(test.unseen))
-    return _zero_shot_result(scores, test), examples
+    return zero_shot_of(unseen_scores(method, test, classes), test)
 
 
 def generalised_curve(method: AnyMethod, test: TestSet, classes: ClassTable) -> SeenUnseenCurve:
@@ -66,7 +54,7 @@ def generalised_curve(method: AnyMethod, test: TestSet, classes: ClassTable) -> 
         UnknownNameError: a class of the split is absent from the table.
         DataFormatError: a score is not finite.
     """
-    return seen_unseen_curve(*_all_scores(method, test, classes))
+    return seen_unseen_curve(all_scores(method, test, classes).values, *_truth(test))
 
 
 def generalised(method: AnyMethod, test: TestSet, classes: ClassTable, gamma: float) -> GeneralisedResult:
@@ -82,7 +70,52 @@ def generalised(method: AnyMethod, test: TestSet, classes: ClassTable, gamma: fl
         UnknownNameError: a class of the split is absent from the table.
         DataFormatError: a score is not finite.
     """
-    values, y, seen = _all_scores(method, test, classes)
+    return generalised_of(all_scores(method, test, classes), test, gamma)
+
+
+def unseen_scores(method: AnyMethod, test: TestSet, classes: ClassTable) -> Scores:
+    """Return the scores of the unseen classes' pictures over the unseen classes; arguments as in `zero_shot`.
+
+    Raises:
+        UnknownNameError: an unseen class is absent from the table.
+        DataFormatError: a score is not finite.
+    """
+    scores = method.scores(test.unseen_pictures, classes.select(test.unseen))
+    _check_finite(scores.values, method.name)
+    return scores
+
+
+def all_scores(method: AnyMethod, test: TestSet, classes: ClassTable) -> Scores:
+    """Return scores of all test pictures over all classes, those of seen classes first; arguments as in `generalised`.
+
+    Raises:
+        UnknownNameError: a class of the split is absent from the table.
+        DataFormatError: a score is not finite.
+    """
+    table = classes.select(test.seen + test.unseen)
+    parts = [method.scores(pictures, table) for pictures in (test.seen_pictures, test.unseen_pictures)]
+    values = np.concatenate([part.values for part in parts])
+    _check_finite(values, method.name)
+    return Scores(parts[0].ids + parts[1].ids, table.classes, values)
+
+
+def zero_shot_of(scores: Scores, test: TestSet) -> ZeroShotResult:
+    """Measure plain zero-shot on what `unseen_scores` gave."""
+    y = test.unseen_pictures.label_indices(test.unseen)
+    confusion = confusion_matrix(y, scores.best(), len(test.unseen))
+    return ZeroShotResult(
+        t1=rounded(t1(confusion)),
+        overall=rounded(overall_accuracy(confusion)),
+        per_class=named(test.unseen, per_class_accuracy(confusion)),
+        classes=test.unseen,
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        pictures=len(y),
+    )
+
+
+def generalised_of(scores: Scores, test: TestSet, gamma: float) -> GeneralisedResult:
+    """Measure generalised zero-shot on what `all_scores` gave, with gamma subtracted from scores of seen classes."""
+    values, y, seen = scores.values, *_truth(test)
     curve = seen_unseen_curve(values, y, seen)
     confusion = confusion_matrix(y, generalised_best(values, seen, gamma), len(seen))
     S, U, H = (rounded(v) for v in curve.at(gamma))
@@ -137,34 +170,11 @@ def pick_examples(scores: Scores, pictures: Embeddings) -> Examples:
     return Examples(right=pick(np.flatnonzero(right)), wrong=pick(np.flatnonzero(~right)))
 
 
-def _unseen_scores(method: AnyMethod, test: TestSet, classes: ClassTable) -> Scores:
-    scores = method.scores(test.unseen_pictures, classes.select(test.unseen))
-    _check_finite(scores.values, method.name)
-    return scores
-
-
-def _zero_shot_result(scores: Scores, test: TestSet) -> ZeroShotResult:
-    y = test.unseen_pictures.label_indices(test.unseen)
-    confusion = confusion_matrix(y, scores.best(), len(test.unseen))
-    return ZeroShotResult(
-        t1=rounded(t1(confusion)),
-        overall=rounded(overall_accuracy(confusion)),
-        per_class=named(test.unseen, per_class_accuracy(confusion)),
-        classes=test.unseen,
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
-        pictures=len(y),
-    )
-
-
-def _all_scores(method: AnyMethod, test: TestSet, classes: ClassTable) -> tuple[Matrix, Integers, Mask]:
-    """Return scores over seen, then unseen classes, the true columns, and which columns are seen."""
+def _truth(test: TestSet) -> tuple[Integers, Mask]:
+    """Return the true columns of all test pictures, and which columns are seen classes."""
     order = test.seen + test.unseen
-    table = classes.select(order)
-    parts = [method.scores(pictures, table).values for pictures in (test.seen_pictures, test.unseen_pictures)]
     y = np.concatenate([p.label_indices(order) for p in (test.seen_pictures, test.unseen_pictures)])
-    values = np.concatenate(parts)
-    _check_finite(values, method.name)
-    return values, y, np.arange(len(order)) < len(test.seen)
+    return y, np.arange(len(order)) < len(test.seen)
 
 
 def _check_finite(values: Matrix, name: str) -> None:

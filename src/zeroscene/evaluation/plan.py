@@ -16,9 +16,11 @@ from zeroscene.embeddings.grids import TokenGrids
 from zeroscene.errors import DuplicateNameError, OptionError, SplitError
 from zeroscene.evaluation.annotation import Annotation, AnnotationEntry
 from zeroscene.evaluation.protocol import HOLDOUT
-from zeroscene.evaluation.results import CELL_FORMAT, Selection
+from zeroscene.evaluation.record import Selection
+from zeroscene.evaluation.results import CELL_FORMAT
 from zeroscene.evaluation.selection import FOLDS
 from zeroscene.evaluation.tables import TableSource
+from zeroscene.evaluation.transductive import Transduction
 from zeroscene.files import digest, json_digest
 from zeroscene.methods.registry import method_class
 from zeroscene.options import Options, read_yaml
@@ -74,6 +76,8 @@ class BenchmarkPlan:
         selection: how options and gamma are chosen.
         folds: validation folds of honest selection, at most.
         holdout: share of each seen class's pictures held out for the generalised test.
+        transductive: whether the refined scores of the test pictures are measured as well, in figures of their own;
+            true, or options of `transductive.Transduction`.
 
     Raises:
         OptionError: nothing to compare, or a value out of range.
@@ -90,6 +94,7 @@ class BenchmarkPlan:
     selection: Selection = "honest"
     folds: int = FOLDS
     holdout: float = HOLDOUT
+    transductive: bool | Mapping[str, Any] | Transduction = False
 
     def __post_init__(self) -> None:
         parts = {
@@ -121,6 +126,13 @@ class BenchmarkPlan:
             raise OptionError(
                 f"benchmark {self.name!r}: folds must be 2 or more, holdout lie between 0 and 1, seeds not be negative"
             )
+        where = f"benchmark {self.name!r}, transductive"
+        object.__setattr__(self, "transductive", Transduction.asked(self.transductive, where) or False)
+
+    @property
+    def transduction(self) -> Transduction | None:
+        """Options of the refinement, where it was asked for."""
+        return self.transductive if isinstance(self.transductive, Transduction) else None
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -158,6 +170,7 @@ class BenchmarkPlan:
             given.selection,
             given.folds,
             given.holdout,
+            given.transductive,
         )
 
     @property
@@ -202,7 +215,7 @@ class Cell:
         """Return all that decides the cell's numbers.
 
         Args:
-            plan: gives selection, folds and hold-out.
+            plan: gives selection, folds, hold-out and transduction.
             embeddings: fingerprint of the pictures (`tables.embeddings_fingerprint`).
             table: fingerprint of the class table, or of what makes it.
             environment: versions; figures of two versions do not lie in one folder.
@@ -221,6 +234,7 @@ class Cell:
             "holdout": str(plan.holdout),
             "environment": json.dumps(dict(environment), sort_keys=True),
             **({"grids": grids} if self.method.reads_grids else {}),
+            **({"transductive": plan.transduction.model_dump_json()} if plan.transduction else {}),
         }
 
 
@@ -242,7 +256,7 @@ class PlanFile(Options):
         splits: split files.
         only: names of the splits to take; all where empty.
         methods: names, or mappings of name, label and options.
-        seeds, selection, folds, holdout: as in `BenchmarkPlan`.
+        seeds, selection, folds, holdout, transductive: as in `BenchmarkPlan`.
     """
 
     name: str = ""
@@ -255,6 +269,7 @@ class PlanFile(Options):
     selection: Selection = "honest"
     folds: int = FOLDS
     holdout: float = HOLDOUT
+    transductive: bool | dict[str, Any] = False
 
 
 def _method(entry: str | MethodEntry) -> MethodPlan:

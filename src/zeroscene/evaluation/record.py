@@ -1,10 +1,12 @@
 """The base of all records of an evaluation: frozen values that go to JSON and come back."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zeroscene.errors import DataFormatError
+
+Selection = Literal["honest", "defaults", "test-oracle"]
 
 
 class Record(BaseModel):

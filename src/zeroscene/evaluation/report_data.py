@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from zeroscene import names
 from zeroscene.errors import OptionError
-from zeroscene.evaluation.results import BenchmarkResult, CellResult, Comparison, Selection, SummaryRow
+from zeroscene.evaluation.record import Selection
+from zeroscene.evaluation.results import BenchmarkResult, CellResult
+from zeroscene.evaluation.summary_records import Comparison, SummaryRow
 
 Array = npt.NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from math import ceil, floor
 from markupsafe import Markup, escape
 
 from zeroscene.evaluation.report_data import ClassFigures, Confusion, Group, Series
-from zeroscene.evaluation.results import Statistic
+from zeroscene.evaluation.summary_records import Statistic
 
 _ROW = 26
 _LABELS = 150

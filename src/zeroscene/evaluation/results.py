@@ -11,10 +11,9 @@ from pydantic import Field
 
 from zeroscene.encoders.base import FineTuned
 from zeroscene.evaluation.examples import Examples
-from zeroscene.evaluation.record import Record
+from zeroscene.evaluation.record import Record, Selection
+from zeroscene.evaluation.summary_records import Comparison, SummaryRow
 from zeroscene.files import read_json
-
-Selection = Literal["honest", "defaults", "test-oracle"]
 
 CELL_FORMAT: Final = "zeroscene-cell-1"
 RESULTS_FORMAT: Final = "zeroscene-results-1"
@@ -120,6 +119,29 @@ class GeneralisedResult(Record):
     pictures_unseen: int
 
 
+class TransductiveResult(Record):
+    """The same test pictures after the set of them has refined its own scores; labels are used to measure alone.
+
+    Attributes:
+        options: of the refinement, every one (`transductive.Transduction`).
+        t1, overall, per_class: plain zero-shot, the pictures of unseen classes being the set.
+        warnings: what the diagnosis says of that set, without labels; empty where nothing speaks against it.
+        S, U, H, generalised_per_class: generalised, all test pictures being the set, gamma subtracted before.
+        generalised_warnings: what the diagnosis says of that set.
+    """
+
+    options: dict[str, Any]
+    t1: float
+    overall: float
+    per_class: dict[str, float]
+    warnings: tuple[str, ...] = ()
+    S: float
+    U: float
+    H: float
+    generalised_per_class: dict[str, float]
+    generalised_warnings: tuple[str, ...] = ()
+
+
 class FoldRecord(Record):
     """One validation fold of honest selection: the seen classes that played unseen, and the pictures used."""
 
@@ -179,6 +201,7 @@ class CellResult(Record):
         seed: seed of folds, and of the method where it has one.
         zsl, gzsl: the figures.
         examples: unseen-class pictures right and wrong.
+        transductive: the figures of the refined scores, where they were asked for; never to be mixed with the others.
         choice: what was chosen on what evidence.
         environment: versions (`provenance.environment`).
     """
@@ -200,6 +223,7 @@ class CellResult(Record):
     zsl: ZeroShotResult
     gzsl: GeneralisedResult
     examples: Examples
+    transductive: TransductiveResult | None = None
     choice: Choice
     environment: dict[str, Any]
 
@@ -210,60 +234,6 @@ class Failure(Record):
     cell: str
     error: str
     message: str
-
-
-class Statistic(Record):
-    """Mean and standard deviation (n - 1; 0 for one value) of a figure over splits and seeds."""
-
-    mean: float
-    deviation: float
-    count: int
-
-
-class SummaryRow(Record):
-    """One method, encoder and class table over all splits and seeds.
-
-    Attributes:
-        exemplars: unseen classes of any of the splits whose pictures went into the class table.
-    """
-
-    label: str
-    method: str
-    encoder: str
-    table: str
-    selection: Selection
-    t1: Statistic
-    overall: Statistic
-    S: Statistic
-    U: Statistic
-    H: Statistic
-    AUSUC: Statistic
-    uncalibrated_H: Statistic
-    exemplars: tuple[str, ...] = ()
-
-
-class Comparison(Record):
-    """Paired difference of two methods on the same encoder, table, splits and seeds (percentile bootstrap).
-
-    Attributes:
-        metric: `t1` or `H`.
-        first, second: labels; the difference is first minus second.
-        difference: mean over the pairs.
-        low, high: 95 % interval of the mean difference.
-        not_better: share of resamples in which the first is not better than the second.
-        count: number of pairs.
-    """
-
-    metric: Literal["t1", "H"]
-    encoder: str
-    table: str
-    first: str
-    second: str
-    difference: float
-    low: float
-    high: float
-    not_better: float
-    count: int
 
 
 class BenchmarkResult(Record):

@@ -114,6 +114,7 @@ def _tasks(plan: BenchmarkPlan, tables: Mapping[str, TableSource], out: Path) ->
         "selection": plan.selection,
         "folds": plan.folds,
         "holdout": plan.holdout,
+        "transductive": plan.transduction.model_dump(mode="json") if plan.transduction else None,
     }
     return description, tasks
 

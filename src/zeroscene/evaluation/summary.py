@@ -3,16 +3,21 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 
 from zeroscene.evaluation.compare import paired_bootstrap, statistic
-from zeroscene.evaluation.results import CellResult, Comparison, SummaryRow, rounded
+from zeroscene.evaluation.results import CellResult, rounded
+from zeroscene.evaluation.summary_records import Change, Comparison, SummaryRow, TransductiveSummary
+from zeroscene.evaluation.transductive import NOISE
 
 _FIGURES = ("t1", "overall", "S", "U", "H", "AUSUC", "uncalibrated_H")
+_TRANSDUCTIVE_FIGURES = ("t1", "overall", "S", "U", "H")
+_CHANGE = ("difference", "worst", "worse")
 _COMPARED: tuple[Literal["t1", "H"], ...] = ("t1", "H")
 
 
@@ -36,11 +41,52 @@ def summarise(cells: Iterable[CellResult]) -> tuple[SummaryRow, ...]:
             encoder=encoder,
             table=table,
             selection=group[0].selection,
-            **{name: statistic([figure(cell, name) for cell in group]) for name in _FIGURES},
+            **_figures(group),
             exemplars=tuple(sorted({name for cell in group for name in cell.table.exemplars})),
+            transductive=_transductive(group),
         )
         for (label, encoder, table), group in groups.items()
     )
+
+
+def _figures(group: Sequence[CellResult]) -> dict[str, Any]:
+    return {name: statistic([figure(cell, name) for cell in group]) for name in _FIGURES}
+
+
+def _transductive(group: Sequence[CellResult]) -> TransductiveSummary | None:
+    refined = [cell.transductive for cell in group if cell.transductive is not None]
+    if len(refined) < len(group):
+        return None
+    statistics: dict[str, Any] = {
+        name: statistic([getattr(one, name) for one in refined]) for name in _TRANSDUCTIVE_FIGURES
+    }
+    return TransductiveSummary(
+        **statistics,
+        t1_change=_change(group, "t1"),
+        H_change=_change(group, "H"),
+        warned=sum(bool(one.warnings) for one in refined),
+    )
+
+
+def _change(group: Sequence[CellResult], metric: str) -> Change:
+    changes = [transductive_change(cell, metric) for cell in group]
+    by_split = _by_split(group, partial(transductive_change, metric=metric))
+    pair = paired_bootstrap(list(by_split.values()), [0.0] * len(by_split))
+    return Change(
+        difference=rounded(pair.difference),
+        low=rounded(pair.low),
+        high=rounded(pair.high),
+        worst=rounded(min(changes)),
+        worse=sum(change < -NOISE for change in changes),
+        count=len(changes),
+    )
+
+
+def transductive_change(cell: CellResult, metric: str) -> float:
+    """Return transductive less inductive `t1` or `H` of a cell that has both."""
+    assert cell.transductive is not None
+    after: float = getattr(cell.transductive, metric)
+    return rounded(after - figure(cell, metric))
 
 
 def compare(cells: Iterable[CellResult]) -> tuple[Comparison, ...]:
@@ -55,7 +101,7 @@ def compare(cells: Iterable[CellResult]) -> tuple[Comparison, ...]:
     found = []
     for (encoder, table), methods in places.items():
         for metric in _COMPARED:
-            by_split = {label: _by_split(group, metric) for label, group in methods.items()}
+            by_split = {label: _by_split(group, partial(figure, name=metric)) for label, group in methods.items()}
             for one, other in combinations(by_split, 2):
                 shared = [name for name in by_split[one] if name in by_split[other]]
                 if not shared:
@@ -80,52 +126,71 @@ def compare(cells: Iterable[CellResult]) -> tuple[Comparison, ...]:
     return tuple(found)
 
 
-def _by_split(cells: Sequence[CellResult], metric: str) -> dict[str, float]:
+def _by_split(cells: Sequence[CellResult], measured: Callable[[CellResult], float]) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for cell in cells:
-        values.setdefault(cell.split.name, []).append(figure(cell, metric))
+        values.setdefault(cell.split.name, []).append(measured(cell))
     return {name: float(np.mean(of_seeds)) for name, of_seeds in values.items()}
 
 
 def cells_csv(cells: Iterable[CellResult]) -> str:
-    """Return a row a cell."""
-    header = (
-        "method",
-        "label",
-        "encoder",
-        "table",
-        "split",
-        "seed",
-        "selection",
-        *_FIGURES,
-        "gamma",
-        "options",
-        "exemplars",
-    )
+    """Return a row a cell; where refined scores were measured, columns `transductive_...` of their own."""
+    given = list(cells)
+    refined = any(cell.transductive is not None for cell in given)
+    header = [
+        *("method", "label", "encoder", "table", "split", "seed", "selection", *_FIGURES, "gamma", "options"),
+        *("exemplars", *(f"transductive_{name}" for name in _TRANSDUCTIVE_FIGURES if refined)),
+    ]
     rows = (
         (
             cell.method, cell.label, cell.encoder.label, cell.table.label, cell.split.name, cell.seed, cell.selection,
             *(figure(cell, name) for name in _FIGURES), cell.gzsl.gamma, json.dumps(cell.options, sort_keys=True),
             "|".join(cell.table.exemplars),
+            *(getattr(cell.transductive, name, "") for name in _TRANSDUCTIVE_FIGURES if refined),
         )
-        for cell in cells
+        for cell in given
     )  # fmt: skip
     return _csv(header, rows)
 
 
 def summary_csv(summary: Iterable[SummaryRow]) -> str:
-    """Return a row for each method, encoder and table: mean and deviation of each figure."""
-    header = ["method", "label", "encoder", "table", "selection", "cells"]
-    header += [*(f"{name}_{part}" for name in _FIGURES for part in ("mean", "deviation")), "exemplars"]
+    """Return a row for each method, encoder and table: mean and deviation of each figure.
+
+    Where refined scores were measured, columns `transductive_...` of their own follow, with what they change.
+    """
+    given = list(summary)
+    refined = any(row.transductive is not None for row in given)
+    header = ["method", "label", "encoder", "table", "selection", "cells", *_columns("", _FIGURES), "exemplars"]
+    if refined:
+        header += _columns("transductive_", _TRANSDUCTIVE_FIGURES)
+        header += [f"transductive_{metric}_{part}" for metric in _COMPARED for part in _CHANGE]
     rows = (
         (
             row.method, row.label, row.encoder, row.table, row.selection, row.t1.count,
-            *(getattr(getattr(row, name), part) for name in _FIGURES for part in ("mean", "deviation")),
-            "|".join(row.exemplars),
+            *_mean_and_deviation(row, _FIGURES), "|".join(row.exemplars),
+            *(_transductive_values(row.transductive) if refined else ()),
         )
-        for row in summary
+        for row in given
     )  # fmt: skip
     return _csv(header, rows)
+
+
+def _columns(prefix: str, figures: Sequence[str]) -> list[str]:
+    return [f"{prefix}{name}_{part}" for name in figures for part in ("mean", "deviation")]
+
+
+def _mean_and_deviation(record: SummaryRow | TransductiveSummary, figures: Sequence[str]) -> list[float]:
+    return [getattr(getattr(record, name), part) for name in figures for part in ("mean", "deviation")]
+
+
+def _transductive_values(summary: TransductiveSummary | None) -> list[float | str]:
+    if summary is None:
+        return [""] * (2 * len(_TRANSDUCTIVE_FIGURES) + len(_COMPARED) * len(_CHANGE))
+    changes = (getattr(summary, f"{metric}_change") for metric in _COMPARED)
+    return [
+        *_mean_and_deviation(summary, _TRANSDUCTIVE_FIGURES),
+        *(getattr(change, part) for change in changes for part in _CHANGE),
+    ]
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -98,6 +98,7 @@ def _result(plan: BenchmarkPlan, task: Task) -> CellResult:
         selection=plan.selection,
         folds=plan.folds,
         seed=cell.seed,
+        transduction=plan.transduction,
     )
     return CellResult(
         cell=cell.name,
@@ -133,6 +134,7 @@ def _result(plan: BenchmarkPlan, task: Task) -> CellResult:
         zsl=found.zsl,
         gzsl=found.gzsl,
         examples=found.examples,
+        transductive=found.transductive,
         choice=found.choice,
         environment=environment(),
     )
