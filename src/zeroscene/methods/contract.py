@@ -119,6 +119,11 @@ class ZeroShotMethod(ABC, Generic[O]):
     Options are keyword-only and frozen at construction. `fit` returns self; `scores` takes ANY class table of the
     vector space used in `fit`, also one with classes that did not exist then.
 
+    Attributes:
+        reads: what a picture must bring.
+        apart: whether a class's scores depend on no other class, so that a class more or less leaves them equal to the
+            bit. Where not, scores are worked out anew for every set of classes that is asked about.
+
     Raises:
         OptionError: an unknown option or a value out of range.
     """
@@ -127,6 +132,7 @@ class ZeroShotMethod(ABC, Generic[O]):
     title: ClassVar[str]
     reference: ClassVar[str]
     reads: ClassVar[Literal["vectors", "grids"]] = "vectors"
+    apart: ClassVar[bool] = True
     Options: ClassVar[type[Options]]
 
     def __init__(self, **options: Any) -> None:

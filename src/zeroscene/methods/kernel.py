@@ -24,6 +24,7 @@ from zeroscene import options
 from zeroscene.methods.contract import Indices, Matrix, State, VectorMethod
 from zeroscene.methods.scaling import ClassScaling, PictureScaling, apply_scaling, fit_scaling
 from zeroscene.methods.similarity import cosine
+from zeroscene.vectors import Real, mapped, products
 
 Array = npt.NDArray[np.float64]
 
@@ -98,7 +99,7 @@ class KernelPrototypes(VectorMethod[KernelOptions]):
         o, state = self.options, self.state_
         x = apply_scaling(o.picture_scaling, state, x, "x")
         K = self._kernel(apply_scaling(o.class_scaling, state, phi, "phi"), state["phi"], float(state["unit"][0]))
-        prototypes = (state["centre"] + K.astype(np.float32) @ state["alpha"]).astype(np.float32)
+        prototypes = state["centre"] + mapped(K.astype(np.float32), state["alpha"])
         if o.distance == "cosine":
             return cosine(x, prototypes)
         # In units of the mean squared distance of a training picture from its class mean.
@@ -117,8 +118,8 @@ class KernelPrototypes(VectorMethod[KernelOptions]):
     def _kernel(self, a: Matrix, b: Matrix, unit: float) -> Array:
         a, b = a.astype(np.float64), b.astype(np.float64)
         if self.options.kernel == "linear":
-            return np.asarray(a @ b.T / unit, np.float64)
-        return np.asarray(np.exp(-_squared_distances(a, b) / (2 * unit**2)), np.float64)
+            return np.asarray(products(b, a).T / unit, np.float64)
+        return np.asarray(np.exp(-_squared_distances(b, a).T / (2 * unit**2)), np.float64)
 
 
 def class_means(x: Matrix, y: Indices, classes: int) -> Array:
@@ -127,6 +128,6 @@ def class_means(x: Matrix, y: Indices, classes: int) -> Array:
     return np.asarray(indicator @ x.astype(np.float64) / indicator.sum(axis=1, keepdims=True), np.float64)
 
 
-def _squared_distances(a: npt.NDArray[np.floating[Any]], b: npt.NDArray[np.floating[Any]]) -> Any:
-    squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :] - 2 * (a @ b.T)
-    return np.maximum(squares, 0)
+def _squared_distances(x: npt.NDArray[Real], classes: npt.NDArray[Real]) -> npt.NDArray[Real]:
+    squares = (x * x).sum(axis=1)[:, None] + (classes * classes).sum(axis=1)[None, :] - 2 * products(x, classes)
+    return np.asarray(np.maximum(squares, 0))

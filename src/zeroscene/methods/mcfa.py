@@ -219,6 +219,8 @@ def _l1(a: Tensor, b: Tensor) -> Tensor:
 class AlignedVAEMethod(VectorMethod[AlignedVAEOptions]):
     """Training, the latent classifier and its refit for new classes: what MCFA and CADA-VAE share."""
 
+    apart: ClassVar[bool] = False
+
     @classmethod
     def candidates(cls) -> Sequence[Mapping[str, Any]]:
         """Option sets among which honest selection chooses; the first is the default.

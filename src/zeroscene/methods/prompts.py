@@ -19,7 +19,7 @@ from zeroscene.errors import DataFormatError, EncoderMismatchError
 from zeroscene.methods.contract import Fitted, Indices, Matrix, State, TrainingSet, VectorMethod
 from zeroscene.options import Options
 from zeroscene.semantics.table import ClassTable
-from zeroscene.vectors import unit_rows
+from zeroscene.vectors import products, unit_rows
 
 
 class PromptsOptions(Options):
@@ -99,7 +99,7 @@ def cosine_scores(x: npt.NDArray[np.floating[Any]], text: npt.NDArray[np.floatin
     if x.ndim != 2 or text.ndim != 2 or x.shape[1] != text.shape[1]:
         raise DataFormatError(f"cosine: picture vectors of shape {x.shape} and text vectors of shape {text.shape}")
     pictures, texts = (unit_rows(np.asarray(vectors, np.float32)) for vectors in (x, text))
-    return np.asarray(pictures @ texts.T, np.float32)
+    return products(pictures, texts)
 
 
 def _require_texts_of(encoder: EncoderIdentity, table: ClassTable) -> None:

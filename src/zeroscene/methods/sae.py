@@ -28,6 +28,7 @@ from zeroscene import options
 from zeroscene.methods.contract import Indices, Matrix, State, VectorMethod
 from zeroscene.methods.scaling import ClassScaling, PictureScaling, apply_scaling, fit_scaling
 from zeroscene.methods.similarity import cosine
+from zeroscene.vectors import mapped
 
 Array = npt.NDArray[np.float64]
 
@@ -83,7 +84,7 @@ class SAE(VectorMethod[SAEOptions]):
         phi = apply_scaling(o.class_scaling, state, phi, "phi")
         if o.direction == "to-semantic":
             return cosine(x @ state["W"].T, phi)
-        return cosine(x, phi @ state["W"])
+        return cosine(x, mapped(phi, state["W"]))
 
 
 def autoencoder(X: Array, S: Array, lam: float) -> Array:

@@ -7,13 +7,12 @@ is meaningful only if a score has the same size in both fits, whatever the ridge
 import numpy as np
 
 from zeroscene.methods.contract import Matrix, State
-from zeroscene.vectors import unit_rows
+from zeroscene.vectors import products, unit_rows
 
 
 def cosine(a: Matrix, b: Matrix) -> Matrix:
     """Return the (N, C) cosines of the rows of (N, A) and (C, A), in [-1, 1]; 0 for a row of zeros."""
-    cosines: Matrix = np.asarray(unit_rows(a) @ unit_rows(b).T, np.float32)
-    return cosines
+    return products(unit_rows(a), unit_rows(b))
 
 
 def fit_length(phi: Matrix) -> State:
@@ -34,5 +33,4 @@ def compatibility(projected: Matrix, phi: Matrix, state: State) -> Matrix:
         phi: (C, A) class vectors.
         state: holds what `fit_length` returned.
     """
-    products: Matrix = np.asarray(unit_rows(projected) @ (phi / state["length"]).T, np.float32)
-    return products
+    return products(unit_rows(projected), np.asarray(phi / state["length"], np.float32))

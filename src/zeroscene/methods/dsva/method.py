@@ -42,6 +42,7 @@ from zeroscene.methods.dsva.pictures import Pictures, require_grids
 from zeroscene.methods.dsva.start import centre, level, prompts_start, random_start, ridge_start
 from zeroscene.semantics.table import ClassTable
 from zeroscene.training.episodes import Episodes
+from zeroscene.vectors import products
 
 _SAMPLE: Final = 300
 """Training pictures, at least one a class, that scales are taken from."""
@@ -185,7 +186,7 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
     def _score_pictures(self, x: Embeddings, table: ClassTable, seen: Indices) -> Matrix:
         weights = self.class_weights(table)
         parts = [
-            torch.stack([looked.attributes[b] @ weights_CA.T for b, weights_CA in weights.items()]).sum(0).numpy()
+            np.stack([products(looked.attributes[b].numpy(), w_CA.numpy()) for b, w_CA in weights.items()]).sum(0)
             for looked in self.look(x, maps="local" in weights)
         ]
         return np.concatenate(parts) if parts else np.empty((0, len(table)), np.float32)
@@ -198,7 +199,10 @@ class DSVA(ZeroShotMethod[DSVAOptions]):
         """
         net = self.net()
         phi_CA = net.class_vectors(torch.tensor(table.matrix))
-        return {branch: net.class_weights(branch, phi_CA) for branch in self.predicting}
+        return {
+            branch: torch.cat([net.class_weights(branch, one_1A) for one_1A in torch.split(phi_CA, 1)])
+            for branch in self.predicting
+        }
 
     def strength_scale(self, branch: Branch) -> tuple[Tensor, Tensor]:
         """Return mean and deviation of a branch's attributes over training pictures, each (A,).
