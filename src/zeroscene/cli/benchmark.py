@@ -1,20 +1,26 @@
 """`zeroscene benchmark`: methods compared under one protocol."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroscene.cli.common import OUTPUT, Json, Output, manual, plural, table
+from zeroscene.cli.common import OUTPUT, PRIORS, Json, Output, manual, one_of, plural, table
 
 if TYPE_CHECKING:
     from zeroscene.evaluation.plan import BenchmarkPlan
     from zeroscene.evaluation.results import BenchmarkResult
-    from zeroscene.evaluation.summary_records import Statistic
+    from zeroscene.evaluation.summary_records import Statistic, SummaryRow
 
 NAME, PANEL = "benchmark", "Evaluate"
 PICTURES = "pictures.json"
+_OPTIONAL = ("--selection", "--transductive")
 _PARTS = "What is compared (instead of PLAN)"
+TRANSDUCTIVE = """transductive: the set of test pictures refined its own scores, without labels;
+not to be compared with inductive figures. worse: runs that lost more than a
+point of T1, of H by it.
+"""
 HELP = manual(
     """
 Compare methods over encoders, class tables, splits and seeds.
@@ -39,6 +45,10 @@ A plan:
 A table is a file, or is annotated by an image-text model anew for each split
 and each validation fold, from the training pictures of their seen classes;
 `annotate` also takes vocabulary, texts, templates and exemplars.
+
+With `transductive: true` (or its options, {priors: balanced}) every figure is
+measured a second time after the set of test pictures has refined its own
+scores, without labels, in columns of its own.
 """,
     [
         "zeroscene benchmark plan.yaml -o results --jobs 2",
@@ -68,6 +78,15 @@ def command(
     selection: Annotated[
         str | None, typer.Option("--selection", help="honest, defaults or test-oracle.", rich_help_panel=_PARTS)
     ] = None,
+    transductive: Annotated[
+        str | None,
+        typer.Option(
+            "--transductive",
+            metavar="PRIORS",
+            help="Refined scores as well, in columns of their own; class sizes free or balanced.",
+            rich_help_panel=_PARTS,
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes; the figures do not depend on it.")] = 1,
     as_json: Json = False,
 ) -> None:
@@ -77,18 +96,21 @@ def command(
     from zeroscene.evaluation.runner import run_benchmark
 
     output = Output(as_json)
+    if transductive:
+        one_of("--transductive", transductive, PRIORS)
     given = {
         "--embeddings": embeddings, "--classes": classes, "--splits": splits, "--methods": methods,
-        "--selection": selection,
+        "--selection": selection, "--transductive": transductive,
     }  # fmt: skip
     if plan is not None:
         if extra := [name for name, value in given.items() if value]:
             raise OptionError(f"{', '.join(extra)}: say it in {plan}, or leave the plan out")
         wanted = BenchmarkPlan.read(plan)
     else:
-        if missing := [name for name, value in given.items() if not value and name != "--selection"]:
+        if missing := [name for name, value in given.items() if not value and name not in _OPTIONAL]:
             raise OptionError(f"give a plan, or all its parts; missing: {', '.join(missing)}")
         wanted = _assembled(out.name, embeddings or [], classes or [], splits or [], methods or "", selection)
+        wanted = replace(wanted, transductive={"priors": transductive} if transductive else False)
     result = run_benchmark(wanted, out, jobs=jobs)
     remember_pictures(wanted, out)
     output.say(summary(result))
@@ -111,18 +133,28 @@ def remember_pictures(plan: "BenchmarkPlan", out: Path) -> None:
 
 def summary(result: "BenchmarkResult") -> str:
     """Return the summary as aligned text: percent, mean and deviation."""
+    refined = any(row.transductive is not None for row in result.summary)
     lines = [
         (row.label, row.table, row.encoder, *(_percent(getattr(row, m)) for m in ("t1", "S", "U", "H", "AUSUC")),
-         _percent(row.uncalibrated_H))
+         _percent(row.uncalibrated_H), *(_transductive(row) if refined else ()))
         for row in result.summary
     ]  # fmt: skip
-    header = ("method", "classes", "encoder", "T1", "S", "U", "H", "AUSUC", "H plain")
+    header = ["method", "classes", "encoder", "T1", "S", "U", "H", "AUSUC", "H plain"]
+    header += ["T1 transductive", "H transductive", "worse"] if refined else []
     runs = max((row.t1.count for row in result.summary), default=0)
     mark = "TEST-ORACLE: chosen on the test pictures" if result.selection == "test-oracle" else result.selection
     return (
         f"{result.name}: percent, mean \N{PLUS-MINUS SIGN} deviation of {plural(runs, 'run')}, selection: {mark}\n\n"
-        f"{table(header, lines, left=3)}\n{_marks(result)}"
+        f"{table(header, lines, left=3)}\n{TRANSDUCTIVE if refined else ''}{_marks(result)}"
     )
+
+
+def _transductive(row: "SummaryRow") -> tuple[str, str, str]:
+    if row.transductive is None:
+        return "-", "-", "-"
+    found = row.transductive
+    worse = f"{found.t1_change.worse}, {found.H_change.worse} of {found.t1_change.count}"
+    return _percent(found.t1), _percent(found.H), worse
 
 
 def _marks(result: "BenchmarkResult") -> str:
