@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DuplicateNameError, OptionError, UnknownNameError
+from zeroscene.semantics.prompts import TEMPLATE_SETS
 from zeroscene.semantics.table import ClassTable
-from zeroscene.semantics.text import AERIAL_TEMPLATES, text_table
+from zeroscene.semantics.text import text_table
 
 
 class WordCounts:
@@ -52,10 +53,10 @@ def test_a_class_is_the_mean_of_unit_vectors_over_texts_and_templates():
 @given(st.lists(st.sampled_from(WordCounts.words), min_size=1, max_size=6, unique=True))
 def test_rows_have_unit_length_and_do_not_depend_on_the_other_classes(classes):
     texts = {c: c for c in classes}
-    table = text_table(classes, WordCounts(), texts=texts, templates=AERIAL_TEMPLATES)
+    table = text_table(classes, WordCounts(), texts=texts, templates=TEMPLATE_SETS["aerial"])
     np.testing.assert_allclose(np.linalg.norm(table.matrix, axis=1), 1, atol=1e-6)
     for row, name in enumerate(classes):
-        alone = text_table([name], WordCounts(), texts=texts, templates=AERIAL_TEMPLATES)
+        alone = text_table([name], WordCounts(), texts=texts, templates=TEMPLATE_SETS["aerial"])
         np.testing.assert_allclose(alone.matrix[0], table.matrix[row], atol=1e-6)
 
 
@@ -66,7 +67,7 @@ def test_tables_of_one_space_join_and_others_do_not():
     first = space(WordCounts())
     assert space(WordCounts(), name="runway") == first
     assert space(WordCounts("other weights")) != first
-    assert space(WordCounts(), AERIAL_TEMPLATES) != first
+    assert space(WordCounts(), TEMPLATE_SETS["aerial"]) != first
 
 
 def test_provenance_says_how_the_vectors_were_made(tmp_path):
@@ -109,10 +110,6 @@ def test_what_is_missing_is_named():
         text_table(["beach"], WordCounts(), texts={"beach": ["sand", " "]})
     with pytest.raises(DuplicateNameError):
         text_table(["beach", "Beach"], WordCounts(), texts={"beach": "sand"})
-
-
-def test_every_aerial_template_has_one_place():
-    assert all(template.count("{}") == 1 for template in AERIAL_TEMPLATES)
 
 
 def test_real_vectors_put_like_classes_near_each_other(shared):

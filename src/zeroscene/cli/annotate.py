@@ -116,7 +116,7 @@ def command(
     from zeroscene.errors import OptionError
     from zeroscene.evaluation.annotation import class_texts, read_vocabulary
     from zeroscene.semantics.annotate import annotate_pictures, annotate_texts, blend
-    from zeroscene.semantics.text import read_templates
+    from zeroscene.semantics.prompts import read_templates
     from zeroscene.semantics.vocabulary import with_prompts
 
     output, classes = Output(as_json), class_names(names, dataset, folder)

@@ -104,7 +104,8 @@ def text(
 ) -> None:
     """Write the table."""
     from zeroscene.encoders.text import load_text_encoder
-    from zeroscene.semantics.text import read_templates, read_texts, text_table
+    from zeroscene.semantics.prompts import read_templates
+    from zeroscene.semantics.text import read_texts, text_table
 
     asked, given = class_names(names, dataset, folder), read_texts(texts)
     reader = load_text_encoder(encoder, download=download)

@@ -158,3 +158,25 @@ class TextEncoder(Protocol):
     def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return (len(texts), D) float32 vectors of unit length."""
         ...
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How an encoder takes a text apart.
+
+    Attributes:
+        tokens: the pieces, without the marks at both ends.
+        unknown: how many of them stand for something that it has no piece for.
+        whole: whether a piece is a whole word always, so that a word that is not among them cannot be read.
+    """
+
+    tokens: int
+    unknown: int
+    whole: bool = False
+
+
+def readings(encoder: TextEncoder, texts: Sequence[str]) -> list[Reading] | None:
+    """Return how an encoder takes texts apart, or None for one that does not tell."""
+    read = getattr(encoder, "read", None)
+    found: list[Reading] | None = None if read is None else read(texts)
+    return found

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from zeroscene import names
-from zeroscene.encoders.base import EncoderIdentity
+from zeroscene.encoders.base import EncoderIdentity, Reading
 from zeroscene.encoders.preprocessing import Preprocessing, from_settings
 from zeroscene.encoders.source import offline, one_line, quiet
 from zeroscene.encoders.speed import device
@@ -200,6 +200,15 @@ class OpenClipTextEncoder:
         for start in range(0, len(texts), _BATCH):
             vectors[start : start + _BATCH] = self._encode(texts[start : start + _BATCH])
         return vectors
+
+    def read(self, texts: Sequence[str]) -> list[Reading]:
+        """Return how each text is taken apart; the pieces are of bytes, and none is unknown."""
+        room = _ROOM * self.longest
+        empty = self._tokenizer([""], context_length=room)[0]
+        filler = empty.mode().values
+        marks = int((empty != filler).sum())
+        lengths = [int((self._tokenizer([text], context_length=room) != filler).sum()) for text in texts]
+        return [Reading(max(length - marks, 0), 0) for length in lengths]
 
     def _require_short(self, texts: Sequence[str]) -> None:
         if not texts:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import normalize
 
-from zeroscene.encoders.base import EncoderIdentity
+from zeroscene.encoders.base import EncoderIdentity, Reading
 from zeroscene.encoders.open_clip import OpenClipTextEncoder, is_open_clip, load_open_clip_texts
 from zeroscene.encoders.source import Loaded, Source, load_model, locate, one_line, quiet
 from zeroscene.encoders.speed import device
@@ -91,6 +91,15 @@ class HuggingFaceTextEncoder:
             rows = order[start : start + _BATCH]
             vectors[rows] = self._encode([tokens[i] for i in rows])
         return vectors
+
+    def read(self, texts: Sequence[str]) -> list[Reading]:
+        """Return how each text is taken apart; none is refused."""
+        if not texts:
+            return []
+        unknown, whole = self._tokenizer.unk_token_id, _reads_whole_words(self._tokenizer)
+        with quiet():
+            read = self._tokenizer(list(texts), truncation=False, padding=False, add_special_tokens=False)["input_ids"]
+        return [Reading(len(ids), ids.count(unknown), whole) for ids in read]
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
@@ -224,11 +233,15 @@ def _tokenizer(source: Source) -> Any:
 
 def _unknown_words(tokenizer: Any, text: str) -> list[str]:
     """Return the words that a tokenizer of whole words cannot tell from each other; other tokenizers have none."""
-    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
-    if type(getattr(backend, "model", None)).__name__ != "WordLevel" or tokenizer.unk_token_id is None:
+    if not _reads_whole_words(tokenizer):
         return []
-    read = backend.encode(text)
+    read = tokenizer.backend_tokenizer.encode(text)
     return [text[a:b] for (a, b), i in zip(read.offsets, read.ids, strict=True) if i == tokenizer.unk_token_id]
+
+
+def _reads_whole_words(tokenizer: Any) -> bool:
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    return type(getattr(backend, "model", None)).__name__ == "WordLevel" and tokenizer.unk_token_id is not None
 
 
 def _language(loaded: Loaded, source: Source) -> torch.nn.Module:

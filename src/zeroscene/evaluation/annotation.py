@@ -9,7 +9,8 @@ from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.evaluation.tables import AnnotatedTable
 from zeroscene.options import Options
 from zeroscene.semantics.annotate import Words
-from zeroscene.semantics.text import Texts, attribute_texts, read_templates, read_texts
+from zeroscene.semantics.prompts import read_templates
+from zeroscene.semantics.text import Texts, attribute_texts, read_texts
 from zeroscene.semantics.vocabulary import Vocabulary
 
 SYNTHETIC: Final = "synthetic"

@@ -139,6 +139,19 @@ def phrase(name: str) -> str:
     return _resolve([name])[0].phrase
 
 
+def synonyms(name: str) -> tuple[str, ...]:
+    """Return all words of the knowledge base for the class that a name stands for, the name's own phrase first.
+
+    Raises:
+        UnknownNameError: no class or synonym has this name.
+    """
+    own = _resolve([name])[0]
+    said: dict[str, str] = {}
+    for words in (own.phrase, *(one.phrase for one in _spellings().values() if one.canonical == own.canonical)):
+        said.setdefault(names.key(words), words)
+    return tuple(said.values())
+
+
 def description(name: str) -> str:
     """Return one factual sentence on what scenes of a class look like from above.
 

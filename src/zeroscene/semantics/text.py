@@ -1,30 +1,99 @@
-"""Class vectors from words: names or descriptions through a text encoder, averaged over a prompt ensemble."""
+"""Class vectors from words: names, synonyms or descriptions through a text encoder, averaged over a prompt ensemble.
+
+Shapes in names: T templates, C classes, D width, P prompts (every text of every class in every template).
+"""
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from zeroscene import names
-from zeroscene.encoders.base import TextEncoder
+from zeroscene.encoders.base import EncoderIdentity, TextEncoder
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, OptionError, UnknownNameError
 from zeroscene.files import json_digest
 from zeroscene.semantics.table import ClassTable
 from zeroscene.semantics.vocabulary import Vocabulary
+from zeroscene.vectors import unit_rows
 
-Texts = Literal["names", "descriptions"] | Mapping[str, str | Sequence[str]]
+Said = Literal["names", "synonyms", "descriptions"]
+Texts = Said | Mapping[str, str | Sequence[str]]
 
-AERIAL_TEMPLATES: tuple[str, ...] = (
-    "a satellite photo of {}.",
-    "an aerial photograph of {}.",
-    "an overhead view of {}.",
-    "a remote sensing image of {}.",
-    "{} seen from above.",
-    "a high-resolution aerial image showing {}.",
-)
-"""Prompts for encoders that were trained on captions (CLIP and its kin); sentence encoders do well without."""
+
+@dataclass(frozen=True)
+class PromptEnsemble:
+    """What a text encoder makes of classes, template by template: what a class table averages over.
+
+    Attributes:
+        classes: class names, as the user spells them.
+        texts: the texts of each class.
+        templates: T prompts, each with one `{}`.
+        vectors_TCD: (T, C, D) float32, the mean of the unit vectors of a class's texts in one template.
+        encoder: what encoded them.
+    """
+
+    classes: tuple[str, ...]
+    texts: tuple[tuple[str, ...], ...]
+    templates: tuple[str, ...]
+    vectors_TCD: npt.NDArray[np.float32]
+    encoder: EncoderIdentity
+
+    def table(self) -> ClassTable:
+        """Return the class table of the whole ensemble, (C, D) of unit length; its space is encoder and templates."""
+        templates = list(self.templates)
+        return ClassTable(
+            self.classes,
+            unit_rows(self.vectors_TCD.mean(axis=0)),
+            tuple(f"dim{i}" for i in range(self.vectors_TCD.shape[2])),
+            "embedding",
+            provenance={
+                "source": "text",
+                "encoder": self.encoder.to_json(),
+                "templates": templates,
+                "texts": {name: list(own) for name, own in zip(self.classes, self.texts, strict=True)},
+                "space": json_digest([self.encoder.fingerprint, templates]),
+            },
+        )
+
+
+def encode_prompts(
+    classes: Sequence[str],
+    encoder: TextEncoder,
+    *,
+    texts: Texts = "names",
+    templates: Sequence[str] = ("{}",),
+) -> PromptEnsemble:
+    """Return the vectors of all texts of all classes in all templates, encoded in one call.
+
+    Args:
+        classes: class names; they keep their spelling.
+        encoder: a sentence encoder, or the text tower of an image-text model.
+        texts: `names` writes each name as an ordinary phrase; `synonyms` adds the other words that the knowledge base
+            has for the class; `descriptions` takes its sentences; a mapping gives one or several texts for each class.
+        templates: prompts with one `{}`, where the text stands.
+
+    Raises:
+        OptionError: no class, no template or one without exactly one `{}`, or a class with an empty text.
+        DuplicateNameError: two class names are the same.
+        UnknownNameError: a class without a text; every such class is named.
+        EncoderError: a text is longer than the encoder reads, or in words that it does not know.
+    """
+    if not classes:
+        raise OptionError("no class is named; name at least one")
+    names.index(classes, "classes")
+    check_templates(templates)
+    said = class_texts(classes, texts)
+    prompts = [template.replace("{}", text) for own in said for text in own for template in templates]
+    vectors_PD = encoder.encode_texts(prompts)
+    parts = np.split(vectors_PD, np.cumsum([len(own) * len(templates) for own in said])[:-1])
+    of_class = [part.reshape(-1, len(templates), encoder.width).mean(axis=0) for part in parts]
+    return PromptEnsemble(
+        tuple(classes), said, tuple(templates), np.stack(of_class, axis=1).astype(np.float32), encoder.identity
+    )
 
 
 def text_table(
@@ -36,71 +105,70 @@ def text_table(
 ) -> ClassTable:
     """Return the text vectors of classes: the mean of unit vectors over texts and templates, scaled to unit length.
 
-    Args:
-        classes: class names; they keep their spelling.
-        encoder: a sentence encoder, or the text tower of an image-text model.
-        texts: `names` writes each name as an ordinary phrase; `descriptions` takes the sentences of the knowledge
-            base; a mapping gives one or several texts for each class.
-        templates: prompts with one `{}`, where the text stands.
+    Args and errors are those of `encode_prompts`.
 
     Returns:
         A table of kind `embedding`, (C, D); its space is the encoder with the templates.
+    """
+    return encode_prompts(classes, encoder, texts=texts, templates=templates).table()
+
+
+def check_templates(templates: Sequence[str]) -> None:
+    """Refuse templates that have no place for the text.
 
     Raises:
-        OptionError: a template without exactly one `{}`, no template, or a class with an empty text.
-        UnknownNameError: a class without a text; every such class is named.
-        EncoderError: a text is longer than the encoder reads.
+        OptionError: no template, or one without exactly one `{}`.
     """
     for template in templates:
         if template.count("{}") != 1:
             raise OptionError(f"template {template!r} must hold {{}} exactly once, where the class stands")
     if not templates:
         raise OptionError("at least one template is needed; '{}' is the text itself")
-    of_class = _texts(classes, texts)
-    prompts = [template.replace("{}", text) for own in of_class for text in own for template in templates]
-    vectors_PD = encoder.encode_texts(prompts)
-    matrix_CD = np.empty((len(classes), encoder.width), np.float32)
-    start = 0
-    for row, own in enumerate(of_class):
-        stop = start + len(own) * len(templates)
-        mean_D = vectors_PD[start:stop].mean(axis=0)
-        matrix_CD[row] = mean_D / max(float(np.linalg.norm(mean_D)), 1e-12)
-        start = stop
-    return ClassTable(
-        tuple(classes),
-        matrix_CD,
-        tuple(f"dim{i}" for i in range(encoder.width)),
-        "embedding",
-        provenance={
-            "source": "text",
-            "encoder": encoder.identity.to_json(),
-            "templates": list(templates),
-            "texts": dict(zip(classes, of_class, strict=True)),
-            "space": json_digest([encoder.identity.fingerprint, list(templates)]),
-        },
-    )
+
+
+def class_texts(classes: Sequence[str], texts: Texts) -> tuple[tuple[str, ...], ...]:
+    """Return the texts of each class, in the order of the classes.
+
+    Raises:
+        UnknownNameError: a class without a text; every such class is named.
+        OptionError: a class with an empty text.
+    """
+    if isinstance(texts, Mapping):
+        given = {names.key(name): own for name, own in texts.items()}
+        if any(names.key(name) not in given for name in classes):
+            raise names.unknown(classes, list(texts), "classes in the given texts")
+        found = [given[names.key(name)] for name in classes]
+        lists = [(own,) if isinstance(own, str) else tuple(own) for own in found]
+    else:
+        lists = [_said(name, texts) for name in classes]
+    for name, own in zip(classes, lists, strict=True):
+        if not own or any(not text.strip() for text in own):
+            raise OptionError(f"class {name!r} has an empty text; write what it looks like from above")
+    return tuple(lists)
 
 
 def read_texts(given: str, base: Path = Path()) -> Texts:
-    """Return `names` or `descriptions` as they are, anything else as the CSV of class and text that it names.
+    """Return `names`, `synonyms` or `descriptions` as they are, anything else as the CSV that it names.
 
     Args:
-        given: one of the two words, or a file.
+        given: one of the three words, or a CSV of class and text.
         base: folder that the file is relative to.
 
     Raises:
         DatasetNotFoundError: there is no such file.
         DataFormatError: a row does not hold a class and a text.
     """
-    if given == "names":
-        return "names"
-    if given == "descriptions":
-        return "descriptions"
+    for word in get_args(Said):
+        if given == word:
+            said: Said = word
+            return said
     path = base / given
     try:
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
     except OSError as error:
-        raise DatasetNotFoundError(f"texts {given}: not names, not descriptions, and no such file") from error
+        raise DatasetNotFoundError(
+            f"texts {given}: not one of {', '.join(get_args(Said))}, and no such file"
+        ) from error
     except UnicodeDecodeError as error:
         raise DataFormatError(f"{path} is not UTF-8 text; save it as CSV UTF-8") from error
     texts: dict[str, list[str]] = {}
@@ -112,13 +180,6 @@ def read_texts(given: str, base: Path = Path()) -> Texts:
             raise DataFormatError(f"{path}, line {number}: a row holds a class and a text (quote a text with commas)")
         texts.setdefault(spelled.setdefault(names.key(row[0]), row[0].strip()), []).append(row[1].strip())
     return texts
-
-
-def read_templates(given: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the prompts that a user named, `aerial` standing for the ensemble; the text itself where none."""
-    if not given:
-        return ("{}",)
-    return tuple(one for word in given for one in (AERIAL_TEMPLATES if word == "aerial" else (word,)))
 
 
 def attribute_texts(table: ClassTable, vocabulary: Vocabulary, least: float = 0.5) -> dict[str, list[str]]:
@@ -148,29 +209,12 @@ def attribute_texts(table: ClassTable, vocabulary: Vocabulary, least: float = 0.
     return texts
 
 
-def _texts(classes: Sequence[str], texts: Texts) -> list[list[str]]:
-    if isinstance(texts, Mapping):
-        given = {names.key(name): own for name, own in texts.items()}
-        if any(names.key(name) not in given for name in classes):
-            raise names.unknown(classes, list(texts), "classes in the given texts")
-        found = [given[names.key(name)] for name in classes]
-        lists = [[own] if isinstance(own, str) else list(own) for own in found]
-    elif texts == "names":
-        lists = [[_phrase(name)] for name in classes]
-    else:
-        from zeroscene.semantics import knowledge
-
-        lists = [[knowledge.description(name)] for name in classes]
-    for name, own in zip(classes, lists, strict=True):
-        if not own or any(not text.strip() for text in own):
-            raise OptionError(f"class {name!r} has an empty text; write what it looks like from above")
-    return lists
-
-
-def _phrase(name: str) -> str:
+def _said(name: str, texts: Said) -> tuple[str, ...]:
     from zeroscene.semantics import knowledge
 
+    if texts == "descriptions":
+        return (knowledge.description(name),)
     try:
-        return knowledge.phrase(name)
+        return knowledge.synonyms(name) if texts == "synonyms" else (knowledge.phrase(name),)
     except UnknownNameError:
-        return names.words(name)
+        return (names.words(name),)
