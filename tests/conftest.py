@@ -18,6 +18,12 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session", autouse=True)
+def text_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the text vectors of tests, and of the processes they start, out of the user's cache."""
+    os.environ["ZEROSCENE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the small world as `small_world.prepare` makes it; not to be written to."""
