@@ -152,7 +152,7 @@ class Words:
         told = [name for name in classes if names.key(name) not in known]
         rows, trust = seen_SA, np.ones(len(self.vocabulary), np.float32)
         if told:
-            carried, trust = _carry_over(self._spoken_of(shown), seen_SA, self._spoken_of(told))
+            carried, trust = carry_over(self._spoken_of(shown), seen_SA, self._spoken_of(told))
             rows = np.concatenate([seen_SA, carried])
         how: dict[str, Any] = {
             "source": "images",
@@ -279,7 +279,7 @@ def blend(tables: Sequence[ClassTable], weights: Sequence[float]) -> ClassTable:
     )
 
 
-def _carry_over(spoken_SA: Matrix, shown_SA: Matrix, new_UA: Matrix) -> tuple[Matrix, Matrix]:
+def carry_over(spoken_SA: Matrix, shown_SA: Matrix, new_UA: Matrix) -> tuple[Matrix, Matrix]:
     """Carry similarities of descriptions over to those of pictures: the least-squares line of each attribute.
 
     Where description and pictures do not go together over the seen classes, the line is flat and the value is the
@@ -311,6 +311,7 @@ def _normalised(
     values[:, flat] = 0.0
     provenance = {
         **how,
+        "texts": {name: list(own) for name, own in words.descriptions.items()},
         "vocabulary": vocabulary.fingerprint,
         "range": [[round(float(a), 6), round(float(b), 6)] for a, b in zip(low, high, strict=True)],
         "constant": [name for name, same in zip(vocabulary.attributes, flat, strict=True) if same],

@@ -1,0 +1,220 @@
+"""How a new class of a bank gets its vector: from the knowledge base, attribute values, a table's row, or its words.
+
+Words become a text vector in a bank of text vectors. In a bank of attributes that an image-text model knows (their
+prompts are kept with them) the words are compared with those of the attributes, as `semantics.annotate` does it, and
+the similarities are carried over to values: by the range that was noted where all values came from texts, and otherwise
+by a line for each attribute, fitted on the classes of the bank that have texts.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, get_args
+
+import numpy as np
+
+from zeroscene import names
+from zeroscene.encoders.base import TextEncoder
+from zeroscene.errors import DataFormatError, EncoderMismatchError, OptionError, UnknownNameError
+from zeroscene.semantics import knowledge
+from zeroscene.semantics.annotate import carry_over
+from zeroscene.semantics.bank import ClassBank
+from zeroscene.semantics.bank_parts import Entry, Recipe
+from zeroscene.semantics.prompts import NEAR
+from zeroscene.semantics.table import ClassTable, Matrix
+from zeroscene.semantics.text import Said, Texts, class_texts, text_table
+from zeroscene.vectors import unit_rows
+
+_LEAST: Final = 5
+"""Classes with texts that a line from words to attribute values needs."""
+
+
+def from_knowledge(bank: ClassBank, wanted: Sequence[str]) -> list[Entry]:
+    """Return classes with their rows of the knowledge base.
+
+    Raises:
+        UnknownNameError: classes are not known there; the nearest names and what to do are given.
+        OptionError: the bank does not hold the attributes of the knowledge base.
+    """
+    if not is_knowledge(bank):
+        raise OptionError(f"the bank is of source {bank.recipe.source!r}, not of the knowledge base; {remedy(bank)}")
+    table = knowledge.knowledge_table(wanted)
+    meant = table.provenance["meant"]
+    rows = zip(table.classes, table.matrix, strict=True)
+    return [Entry.of(name, row, meant=meant.get(name, "")) for name, row in rows]
+
+
+def from_attributes(bank: ClassBank, name: str, values: Mapping[str, float], base: Entry | None = None) -> Entry:
+    """Return a class of single attribute values.
+
+    Args:
+        bank: whose attributes can be named.
+        name: of the class.
+        values: a number in [0, 1] for each named attribute.
+        base: the class whose values the attributes that are not named keep; they are 0 without it.
+
+    Raises:
+        UnknownNameError: an attribute is not in the bank; the nearest names are listed.
+        DuplicateNameError: one attribute is given twice.
+        OptionError: the bank holds no attributes, a value is outside [0, 1], or none is above 0.
+    """
+    columns = _columns(bank, name)
+    names.index(list(values), f"attributes of {name!r}")
+    if any(names.key(given) not in columns for given in values):
+        raise names.unknown(values, bank.recipe.columns, f"attributes of {name!r}")
+    vector = np.zeros(len(columns), np.float32) if base is None else base.vector.copy()
+    for attribute, value in values.items():
+        if not 0 <= value <= 1:
+            raise OptionError(f"attribute {attribute!r} of class {name!r} is {value!r}; give a number from 0 to 1")
+        vector[columns[names.key(attribute)]] = value
+    if not vector.any():
+        raise OptionError(f"class {name!r} has no attribute above 0; name at least one")
+    return Entry.of(name, vector, made="attributes")
+
+
+def from_table(bank: ClassBank, table: ClassTable, wanted: Sequence[str] | None = None) -> list[Entry]:
+    """Return classes with their rows of a table, such as one that was edited in a spreadsheet.
+
+    Args:
+        bank: into which they are to go.
+        table: vectors of the bank's space; or attributes, all of which the bank has (those that it lacks are 0).
+        wanted: the classes; all of the table without it.
+
+    Raises:
+        UnknownNameError: a class is not in the table, or one of its attributes is not in the bank.
+        DataFormatError: the table is of another vector space.
+        OptionError: an attribute's value is outside [0, 1], or none is above 0.
+    """
+    rows = ClassBank.of(table if wanted is None else table.select(wanted))
+    if rows.space == bank.space:
+        return list(rows.entries)
+    if table.kind != "attributes" or bank.recipe.kind != "attributes":
+        raise DataFormatError(
+            f"a table of source {rows.recipe.source!r} does not fit a bank of source {bank.recipe.source!r}: their "
+            "vectors are of different spaces; make the table in the way of the bank"
+        )
+    columns = rows.recipe.columns
+    return [
+        from_attributes(bank, one.name, dict(zip(columns, map(float, one.vector), strict=True))) for one in rows.entries
+    ]
+
+
+def from_words(bank: ClassBank, wanted: Sequence[str], encoder: TextEncoder, texts: Texts | None = None) -> list[Entry]:
+    """Return classes made of their words, each encoded on its own: no class's vector depends on the others named.
+
+    Args:
+        bank: whose recipe says how words become a vector.
+        wanted: names of the classes.
+        encoder: the text encoder of the bank.
+        texts: what the classes look like; without it they are said as those of the bank are (by name, synonyms or the
+            descriptions of the knowledge base).
+
+    Raises:
+        EncoderMismatchError: the bank was made for another encoder; both are named.
+        OptionError: the bank's vectors are not made of words, or an empty text.
+        UnknownNameError: a class without a text.
+        EncoderError: a text is longer than the encoder reads, or in words that it does not know.
+    """
+    expected = bank.recipe.encoder
+    if expected is None:
+        raise OptionError(f"the bank is of source {bank.recipe.source!r}, which no words lead to; {remedy(bank)}")
+    if encoder.identity.fingerprint != expected.fingerprint:
+        raise EncoderMismatchError(
+            f"the bank was made for text encoder {expected.name!r} (weights {expected.weights}, {expected.output}); "
+            f"{encoder.identity.name!r} is another one (weights {encoder.identity.weights}, {encoder.identity.output})"
+        )
+    said = class_texts(wanted, usual_texts(bank) if texts is None else texts)
+    vectors = [_spoken(bank.recipe, name, own, encoder) for name, own in zip(wanted, said, strict=True)]
+    if bank.recipe.kind == "embedding":
+        return [Entry.of(name, row, own) for name, row, own in zip(wanted, vectors, said, strict=True)]
+    values = _values(bank, np.stack(vectors), encoder)
+    return [Entry.of(name, row, own, "words") for name, row, own in zip(wanted, values, said, strict=True)]
+
+
+def usual_texts(bank: ClassBank) -> Said:
+    """Return how the classes of a bank are said: by `names`, `synonyms` or `descriptions`."""
+    if bank.recipe.kind == "attributes":
+        return "descriptions"
+    for entry in bank.entries:
+        found: list[Said] = [said for said in reversed(get_args(Said)) if _is_said(entry, said)]
+        if found and found[0] != "names":
+            return found[0]
+    return "names"
+
+
+def alike(bank: ClassBank, entries: Sequence[Entry]) -> list[tuple[str, str, float]]:
+    """Return pairs of one of these classes and another of the bank that hardly differ, with the cosine, closest first.
+
+    Args:
+        bank: holds the entries.
+        entries: the classes to compare with all others.
+    """
+    unit = unit_rows(bank.table.matrix)
+    found: dict[tuple[str, str], float] = {}
+    for entry in entries:
+        i = bank.position(entry.name)
+        cosines = unit @ unit[i]
+        for j in map(int, np.flatnonzero(cosines >= NEAR)):
+            if i != j:
+                found[bank.classes[min(i, j)], bank.classes[max(i, j)]] = round(float(cosines[j]), 4)
+    return sorted(((one, other, cosine) for (one, other), cosine in found.items()), key=lambda pair: -pair[2])
+
+
+def is_knowledge(bank: ClassBank) -> bool:
+    """Return whether the bank holds the attributes of the knowledge base, on its scale."""
+    return bank.space == knowledge.compose({knowledge.vocabulary()[0].name: 1.0}, "any").space
+
+
+def remedy(bank: ClassBank) -> str:
+    """Return how a class can be added to the bank."""
+    if bank.recipe.kind == "attributes":
+        words = ", or describe it in words (--describe)" if bank.recipe.encoder is not None else ""
+        return f"give its attributes (--attributes NAME=VALUE,...){words}, or a table with its row (--table)"
+    if bank.recipe.encoder is not None:
+        return "describe it in words (--describe)"
+    return "give a table of the same kind with its row (--table)"
+
+
+def _columns(bank: ClassBank, name: str) -> dict[str, int]:
+    if bank.recipe.kind != "attributes":
+        raise OptionError(f"class {name!r}: the bank holds vectors without named attributes; {remedy(bank)}")
+    return names.index(bank.recipe.columns, "attributes of the bank")
+
+
+def _is_said(entry: Entry, said: Said) -> bool:
+    try:
+        return class_texts([entry.name], said)[0] == entry.texts
+    except UnknownNameError:
+        return False
+
+
+def _spoken(recipe: Recipe, name: str, texts: Sequence[str], encoder: TextEncoder) -> Matrix:
+    row: Matrix = text_table([name], encoder, texts={name: texts}, templates=recipe.templates).matrix[0]
+    return row
+
+
+def _values(bank: ClassBank, spoken_UD: Matrix, encoder: TextEncoder) -> Matrix:
+    """Return attribute values of classes from the text vectors of their descriptions, (U, A) in [0, 1]."""
+    prompts = bank.recipe.prompts
+    if prompts is None:
+        raise OptionError(f"the bank keeps no words for its attributes; {remedy(bank)}")
+    new_UA = spoken_UD @ prompts.vectors.T
+    if bank.recipe.source == "text" and "range" in bank.recipe.provenance:
+        low, high = np.array(bank.recipe.provenance["range"], np.float32).T
+        found: Matrix = np.clip((new_UA - low) / np.where(high > low, high - low, np.inf), 0, 1, dtype=np.float32)
+        return found
+    known = [(entry, texts) for entry in bank.entries if (texts := entry.texts or _described(entry.name))]
+    if len(known) < _LEAST:
+        raise OptionError(
+            f"only {len(known)} of the {len(bank)} classes of the bank have texts, and {_LEAST} are needed to find "
+            "out what words say about its attributes; give --attributes NAME=VALUE,..., or describe more classes"
+        )
+    said_SD = np.stack([_spoken(bank.recipe, entry.name, texts, encoder) for entry, texts in known])
+    shown_SA = np.stack([entry.vector for entry, _ in known])
+    values, _ = carry_over(said_SD @ prompts.vectors.T, shown_SA, new_UA)
+    return np.clip(values, 0, 1)
+
+
+def _described(name: str) -> tuple[str, ...]:
+    try:
+        return (knowledge.description(name),)
+    except UnknownNameError:
+        return ()
