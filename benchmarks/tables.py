@@ -12,6 +12,7 @@ from zeroscene.evaluation.compare import paired_bootstrap, statistic
 from zeroscene.evaluation.report import write_report
 from zeroscene.evaluation.results import BenchmarkResult
 from zeroscene.evaluation.summary_records import Statistic
+from zeroscene.evaluation.transductive import NOISE
 from zeroscene.files import write_text
 from zeroscene.methods.registry import method_class, method_names
 
@@ -93,6 +94,32 @@ def pairs(cells: Sequence[Row], first: str, titles: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def transductive(cells: Sequence[Row]) -> str:
+    """Return inductive and transductive figures side by side, and what refining changed, as a Markdown table.
+
+    A change is a mean with its 95 % interval, paired by split; a split is worse where it lost more than `NOISE`.
+    """
+    lines = [
+        "| method | figure | inductive | transductive | change | worst change | splits worse |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    groups: dict[str, list[Row]] = {}
+    for row in cells:
+        groups.setdefault(row["label"], []).append(row)
+    for metric, title in (("t1", "T1"), ("H", "H")):
+        for rows in groups.values():
+            before, after = ([float(row[name]) for row in rows] for name in (metric, f"transductive_{metric}"))
+            pair = paired_bootstrap(after, before)
+            changes = [b - a for a, b in zip(before, after, strict=True)]
+            worse = sum(change < -NOISE for change in changes)
+            lines.append(
+                f"| {_title(rows[0])} | {title} | {percent(statistic(before))} | {percent(statistic(after))} | "
+                f"{100 * pair.difference:+.1f} ({100 * pair.low:+.1f} to {100 * pair.high:+.1f}) | "
+                f"{100 * min(changes):+.1f} | {worse} of {len(rows)} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
 def _title(row: Row) -> str:
     title = method_class(row["method"]).title
     return title if row["label"] == row["method"] else f"{title}, {row['label']}"
@@ -143,6 +170,24 @@ def record(
         write_text(results / f"{name}_pairs.md", pairs(cells, COMPARED, titles))
     write_rows(results / f"{name}.csv", [_summary_row(row, figures) for row, figures in summary(cells).values()])
     print(markdown(cells, titles))
+
+
+def record_transductive(
+    result: BenchmarkResult,
+    folder: Path,
+    name: str,
+    titles: Mapping[str, str],
+    pictures: Sequence[Path],
+    results: Path = RESULTS,
+) -> None:
+    """Write the report, the cells and the table of inductive and transductive figures; arguments as in `record`."""
+    write_report([result], folder / "report.html", list(pictures))
+    file = results / f"{name}_cells.csv"
+    cells = merged(read_cells(folder / "results.csv"), read_cells(file))
+    write_rows(file, cells)
+    text = transductive(cells)
+    write_text(results / f"{name}.md", text)
+    print(text)
 
 
 def _summary_row(row: Row, figures: Mapping[str, Statistic]) -> Row:
