@@ -135,6 +135,7 @@ class CLIP(nn.Module):
         self.positional_embedding = nn.Parameter(torch.randn(length, width))
         self.blocks = nn.ModuleList(_Block(width, act) for _ in range(text_cfg["layers"]))
         self.ln_final, self.text_projection = nn.LayerNorm(width), nn.Parameter(torch.randn(width, embed_dim) / 4)
+        self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
         self.register_buffer("attn_mask", torch.full((length, length), -torch.inf).triu(1), persistent=False)
 
     def encode_image(self, image: torch.Tensor, normalize: bool = False) -> torch.Tensor:

@@ -87,7 +87,7 @@ def require_same_model(image: EncoderIdentity, text: EncoderIdentity) -> None:
             f"pictures were encoded by {image.name!r}, texts by {text.name!r}: similarities need the two towers of "
             "one image-text model"
         )
-    if image.output != "projection":
+    if image.output.partition(",")[0] != "projection":  # the mean over rotations stays in the space
         raise EncoderMismatchError(
             f"pictures were encoded by {image.name!r} with output {image.output!r}; similarities with text need the "
             "projection (embed with --pooling projection or auto)"

@@ -15,7 +15,7 @@ from zeroscene.encoders.base import Encoded, EncoderIdentity
 from zeroscene.encoders.open_clip import is_open_clip, load_image_tower
 from zeroscene.encoders.openvino import OpenVinoTower
 from zeroscene.encoders.preprocessing import IMAGENET, Preprocessing, Statistics, read_preprocessing
-from zeroscene.encoders.source import load_model, locate
+from zeroscene.encoders.source import Loaded, Source, load_model, locate
 from zeroscene.encoders.speed import Arithmetic, Precision, TorchTower, arithmetic
 from zeroscene.encoders.vision import Pooling, VisionTower, build_tower
 from zeroscene.errors import EncoderError
@@ -125,10 +125,22 @@ def load_image_encoder(
         identity, tower, preprocessing = load_image_tower(str(name_or_folder), pooling, download=download)
         return HuggingFaceImageEncoder(identity, tower, preprocessing, arithmetic(precision), backend)
     source = locate(name_or_folder, download=download)
+    return image_encoder_of(source, load_model(source), precision, pooling, backend, statistics)
+
+
+def image_encoder_of(
+    source: Source,
+    loaded: Loaded,
+    precision: Precision = "auto",
+    pooling: Pooling = "auto",
+    backend: Backend = "torch",
+    statistics: Statistics = "own",
+) -> HuggingFaceImageEncoder:
+    """Return the image encoder of a model that is loaded; choices and errors are those of `load_image_encoder`."""
     preprocessing = read_preprocessing(source)
     if statistics == "imagenet":
         preprocessing = preprocessing.with_statistics(*IMAGENET)
-    tower = build_tower(load_model(source), source, preprocessing, pooling)
+    tower = build_tower(loaded, source, preprocessing, pooling)
     identity = EncoderIdentity(
         source.name, source.weights_digest(), preprocessing.digest, tower.pooling, source.fine_tuned()
     )

@@ -14,15 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from zeroscene import names
-from zeroscene.encoders.base import EncoderIdentity, Reading
+from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.encoders.preprocessing import Preprocessing, from_settings
 from zeroscene.encoders.source import offline, one_line, quiet
-from zeroscene.encoders.speed import device
 from zeroscene.encoders.vision import Layout, Pooling, Resolved, VisionTower
 from zeroscene.errors import EncoderError, MissingExtraError
 from zeroscene.files import file_digest, json_digest
@@ -36,9 +33,6 @@ _HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _STATED = ("mean", "std", "interpolation", "resize_mode")
 # As Pillow numbers them. `random` is of training: open_clip itself encodes such a model's pictures with bicubic.
 _RESAMPLE = {"bilinear": 2, "bicubic": 3, "random": 3}
-_BATCH = 64
-# A tokenizer of open_clip cuts a text off in silence; one that may give so many times the tokens shows that it did.
-_ROOM = 8
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,9 @@ def is_open_clip(name: str | Path) -> bool:
 
 
 @dataclass(frozen=True)
-class _Opened:
+class Opened:
+    """A model of open_clip, whole, with the digest of its weights and configuration."""
+
     package: Any
     model: Any
     architecture: str
@@ -117,7 +113,11 @@ def load_image_tower(
     """
     if pooling == "cls":
         raise EncoderError(f"{name}: open_clip gives no class token; use pooling auto or mean")
-    opened = _open(name, download)
+    return image_tower_of(open_model(name, download=download), pooling)
+
+
+def image_tower_of(opened: Opened, pooling: Pooling = "auto") -> tuple[EncoderIdentity, VisionTower, Preprocessing]:
+    """Return the image half of a model that is opened; choices and errors are those of `load_image_tower`."""
     preprocessing = _preprocessing(opened)
     resolved: Resolved = "mean" if pooling == "mean" else "projection"
     visual = _Visual(opened.model.visual, resolved)
@@ -125,7 +125,7 @@ def load_image_tower(
         with torch.no_grad():
             out = visual(torch.zeros(1, 3, *preprocessing.geometry.size))
     except (RuntimeError, ValueError, AttributeError, NotImplementedError, AssertionError) as error:
-        raise EncoderError(f"{name}: cannot encode a picture: {one_line(error)}") from error
+        raise EncoderError(f"{opened.name}: cannot encode a picture: {one_line(error)}") from error
     identity = EncoderIdentity(opened.name, opened.weights, preprocessing.digest, resolved)
     return (
         identity,
@@ -165,77 +165,8 @@ class _Visual(torch.nn.Module):
         return _Seen(tokens_BTD, out["image_features"], tuple(map_BDHW.shape[2:]))
 
 
-class OpenClipTextEncoder:
-    """The text half of a model of open_clip; satisfies `encoders.base.TextEncoder`. Always float32."""
-
-    def __init__(self, identity: EncoderIdentity, model: Any, tokenizer: Any):
-        self._identity = identity
-        self._model = model.to(device())
-        self._tokenizer = tokenizer
-        self._width = int(self._encode(["a"]).shape[1])
-
-    @property
-    def identity(self) -> EncoderIdentity:
-        """What decides the numbers."""
-        return self._identity
-
-    @property
-    def width(self) -> int:
-        """D, the length of a vector."""
-        return self._width
-
-    @property
-    def longest(self) -> int:
-        """Number of tokens, the marks at both ends included, that the encoder reads."""
-        return int(self._tokenizer.context_length)
-
-    def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return (len(texts), D) float32 vectors of unit length.
-
-        Raises:
-            EncoderError: a text has more tokens than the encoder reads; the text is named, nothing is cut off.
-        """
-        self._require_short(texts)
-        vectors = np.empty((len(texts), self._width), np.float32)
-        for start in range(0, len(texts), _BATCH):
-            vectors[start : start + _BATCH] = self._encode(texts[start : start + _BATCH])
-        return vectors
-
-    def read(self, texts: Sequence[str]) -> list[Reading]:
-        """Return how each text is taken apart; the pieces are of bytes, and none is unknown."""
-        room = _ROOM * self.longest
-        empty = self._tokenizer([""], context_length=room)[0]
-        filler = empty.mode().values
-        marks = int((empty != filler).sum())
-        lengths = [int((self._tokenizer([text], context_length=room) != filler).sum()) for text in texts]
-        return [Reading(max(length - marks, 0), 0) for length in lengths]
-
-    def _require_short(self, texts: Sequence[str]) -> None:
-        if not texts:
-            return
-        room = _ROOM * self.longest
-        filler = self._tokenizer([""], context_length=room)[0].mode().values
-        for text in texts:
-            read, there = (
-                int((self._tokenizer([text], context_length=length) != filler).sum()) for length in (self.longest, room)
-            )
-            if there > read:
-                shown = text if len(text) <= 60 else text[:60] + " ..."
-                raise EncoderError(
-                    f"{self._identity.name} reads {self.longest} tokens, the text {shown!r} has "
-                    f"{there if there < room else f'{room} or more'}; shorten it, or split it into several texts of "
-                    "the class"
-                )
-
-    @torch.no_grad()
-    def _encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        tokens_BT = self._tokenizer(list(texts), context_length=self.longest).to(device())
-        unit: npt.NDArray[np.float32] = self._model.encode_text(tokens_BT, normalize=True).float().cpu().numpy()
-        return unit
-
-
-def load_open_clip_texts(name: str, *, download: bool = False) -> OpenClipTextEncoder:
-    """Load the text half of a model of open_clip; its texts are in the space of its pictures.
+def open_model(name: str, *, download: bool = False) -> Opened:
+    """Load a model of open_clip, both halves.
 
     Args:
         name: `open-clip:ARCHITECTURE@WEIGHTS`.
@@ -245,24 +176,13 @@ def load_open_clip_texts(name: str, *, download: bool = False) -> OpenClipTextEn
         EncoderError: no such architecture or weights, or weights of another architecture or with code in them.
         MissingExtraError: open_clip is not installed.
     """
-    opened = _open(name, download)
-    with _explained(name, download):
-        tokenizer = opened.package.get_tokenizer(opened.architecture)
-    # Texts never pass through it, and it is most of the model.
-    opened.model.visual = torch.nn.Identity()
-    read = [int(tokenizer.context_length), tokenizer(["A harbour, 3 piers & 20 boats!"]).tolist()]
-    identity = EncoderIdentity(opened.name, opened.weights, json_digest(read), "text-projection")
-    return OpenClipTextEncoder(identity, opened.model, tokenizer)
-
-
-def _open(name: str, download: bool) -> _Opened:
     package = _package()
     wanted = ModelId.parse(name)
     config = package.get_model_config(wanted.architecture)
     if config is None:
         raise _unknown(name, "architecture", wanted.architecture, package.list_models())
     file = _weights(package, wanted, download)
-    with _explained(name, download):
+    with explained(name, download):
         model = package.create_model(
             wanted.architecture,
             pretrained=str(file),
@@ -274,7 +194,7 @@ def _open(name: str, download: bool) -> _Opened:
         )
     # The activation stands in the configuration alone: the same file under another architecture is another encoder.
     weights = json_digest([config, file_digest(file)])
-    return _Opened(package, model.eval().requires_grad_(False), wanted.architecture, wanted.name, weights)
+    return Opened(package, model.eval().requires_grad_(False), wanted.architecture, wanted.name, weights)
 
 
 def _package() -> Any:
@@ -349,7 +269,7 @@ def _stated(package: Any, wanted: ModelId) -> dict[str, Any] | None:
     return stated[0] if stated and all(one == stated[0] for one in stated) else None
 
 
-def _preprocessing(opened: _Opened) -> Preprocessing:
+def _preprocessing(opened: Opened) -> Preprocessing:
     given = opened.package.get_model_preprocess_cfg(opened.model)
     size, mode = given["size"], given.get("resize_mode") or "shortest"
     height, width = (size, size) if isinstance(size, int) else size
@@ -379,7 +299,7 @@ def _unknown(name: str, what: str, wanted: str, known: Sequence[str]) -> Encoder
 
 
 @contextmanager
-def _explained(name: str, download: bool) -> Iterator[None]:
+def explained(name: str, download: bool) -> Iterator[None]:
     """Run a call of open_clip without a silent download, and say its errors in one line."""
     try:
         with quiet(), offline(not download):

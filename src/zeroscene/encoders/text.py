@@ -14,7 +14,8 @@ import torch
 from torch.nn.functional import normalize
 
 from zeroscene.encoders.base import EncoderIdentity, Reading
-from zeroscene.encoders.open_clip import OpenClipTextEncoder, is_open_clip, load_open_clip_texts
+from zeroscene.encoders.open_clip import is_open_clip
+from zeroscene.encoders.open_clip_text import OpenClipTextEncoder, load_open_clip_texts
 from zeroscene.encoders.source import Loaded, Source, load_model, locate, one_line, quiet
 from zeroscene.encoders.speed import device
 from zeroscene.errors import EncoderError
@@ -193,7 +194,11 @@ def load_text_encoder(
     if is_open_clip(name_or_folder):
         return load_open_clip_texts(str(name_or_folder), download=download)
     source = locate(name_or_folder, download=download)
-    loaded = load_model(source)
+    return text_encoder_of(source, load_model(source))
+
+
+def text_encoder_of(source: Source, loaded: Loaded) -> HuggingFaceTextEncoder:
+    """Return the text encoder of a model that is loaded; errors are those of `load_text_encoder`."""
     tokenizer = _tokenizer(source)
     model = loaded.model
     text_model = getattr(model, "text_model", None)

@@ -1,8 +1,8 @@
 """Text vectors kept between runs: one SQLite file, a row for each text that an encoder has read.
 
 A vector is found by the encoder's fingerprint and the hash of the text, so that other weights or another tokenizer
-never give an old answer. The file can be deleted at any time; what it holds can be made again. It stays whole when a process
-is killed, and several may use it at once.
+never give an old answer. The file can be deleted at any time; what it holds can be made again. It stays whole when a
+process is killed, and several may use it at once.
 """
 
 import hashlib
