@@ -136,6 +136,15 @@ def as_refined(unary: Array, values: Array, iterations: int, near: Indices, *, b
 def scaled_logits(scores: npt.NDArray[np.floating], lead: float) -> Array:
     """Return (N, C) logits in which the best class leads by `lead` in the mean; zeros where scores differ by rounding.
 
+    The lead is measured as in `logit_scale`.
+    """
+    s = scores.astype(np.float64)
+    return np.asarray((s - s.mean(axis=1, keepdims=True)) * logit_scale(scores, lead), np.float64)
+
+
+def logit_scale(scores: npt.NDArray[np.floating], lead: float) -> float:
+    """Return what makes the best class lead by `lead` in the mean; 0 where (N, C) scores differ by rounding.
+
     The lead is measured after each class's mean over the pictures is taken off: a class that is high for all pictures
     would otherwise make every picture look certain.
     """
@@ -148,8 +157,8 @@ def scaled_logits(scores: npt.NDArray[np.floating], lead: float) -> Array:
         best = np.partition(measured, -2, axis=1)[:, -2:]
         found = float(np.abs(best[:, 1] - best[:, 0]).mean())
         if found > rounding:
-            return np.asarray(s * (lead / found), np.float64)
-    return np.zeros_like(s)
+            return lead / found
+    return 0.0
 
 
 def check_set(x: npt.NDArray[np.floating], scores: npt.NDArray[np.floating]) -> None:

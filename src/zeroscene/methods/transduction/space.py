@@ -62,7 +62,7 @@ def picture_space(x: Matrix, labelled: Labelled | None, *, width: int, neighbour
         shrinkage: share of the isotropic covariance of equal trace, in (0, 1].
     """
     everything = x if labelled is None else np.concatenate([x, labelled.x.astype(np.float32, copy=False)])
-    if np.ptp(everything, axis=0).max() <= _ALIKE * np.abs(everything).max():
+    if all_alike(everything):
         return Space(np.zeros((len(x), 0)), np.zeros((len(x), 0), np.int64), np.zeros((len(x), 0)))
     scaled = apply_scaling("power", fit_scaling("power", everything, "x"), everything, "x")
     reduced = principal(scaled, width)
@@ -72,6 +72,11 @@ def picture_space(x: Matrix, labelled: Labelled | None, *, width: int, neighbour
     if labelled is not None:
         S = _joined(S, reduced[len(x) :], labelled.y)
     return Space(whitened(z, S, shrinkage), near, weights)
+
+
+def all_alike(x: Matrix) -> bool:
+    """Return whether the rows of (N, D) differ by no more than rounding."""
+    return bool(np.ptp(x, axis=0).max() <= _ALIKE * np.abs(x).max())
 
 
 def principal(x: Matrix, width: int) -> Array:
