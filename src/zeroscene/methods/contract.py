@@ -123,6 +123,7 @@ class ZeroShotMethod(ABC, Generic[O]):
         reads: what a picture must bring.
         apart: whether a class's scores depend on no other class, so that a class more or less leaves them equal to the
             bit. Where not, scores are worked out anew for every set of classes that is asked about.
+        learns: whether `fit` looks at pictures. Where not, a seen class is like any other.
 
     Raises:
         OptionError: an unknown option or a value out of range.
@@ -133,6 +134,7 @@ class ZeroShotMethod(ABC, Generic[O]):
     reference: ClassVar[str]
     reads: ClassVar[Literal["vectors", "grids"]] = "vectors"
     apart: ClassVar[bool] = True
+    learns: ClassVar[bool] = True
     Options: ClassVar[type[Options]]
 
     def __init__(self, **options: Any) -> None:

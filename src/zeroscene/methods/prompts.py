@@ -41,6 +41,7 @@ class Prompts(VectorMethod[PromptsOptions]):
     reference: ClassVar[str] = (
         "Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision, ICML."
     )
+    learns: ClassVar[bool] = False
     Options: ClassVar[type[Options]] = PromptsOptions
 
     @classmethod
