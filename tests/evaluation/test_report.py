@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from zeroscene.errors import OptionError
 from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
 from zeroscene.evaluation.report import render, write_report
 from zeroscene.evaluation.report_data import Confusion, groups
-from zeroscene.evaluation.results import BenchmarkResult
+from zeroscene.evaluation.report_transductive import foresight
+from zeroscene.evaluation.results import BenchmarkResult, CellResult
 from zeroscene.evaluation.runner import run_benchmark
+from zeroscene.evaluation.summary import summarise
 from zeroscene.scenes.splits import Split, random_splits
 from zeroscene.semantics.table import ClassTable
 
@@ -193,6 +196,51 @@ def test_pictures_are_shown_small_where_they_are_at_hand(results: dict[str, Benc
     with Image.open(io.BytesIO(base64.b64decode(sources[0].partition(",")[2]))) as image:
         assert (image.format, image.size) == ("JPEG", (128, 128))
     assert shown[0].id in render([result], [tmp_path])
+
+
+@pytest.fixture(scope="module")
+def refined(tmp_path_factory: pytest.TempPathFactory) -> BenchmarkResult:
+    given = replace(plan("defaults", random_splits("drawn", CLASSES, 3, 3)), transductive=True)
+    return run_benchmark(given, tmp_path_factory.mktemp("refined"))
+
+
+def test_transductive_figures_stand_in_columns_of_their_own(page: str, refined: BenchmarkResult) -> None:
+    assert "num set" not in page
+    assert "without labels" not in page
+    shown = render([refined])
+    assert "The set of test pictures was used, without labels." in shown
+    for row, text in zip(refined.summary, rows(shown), strict=True):
+        assert row.transductive is not None
+        own = re.findall(r'<td class="num set">([\d.]+)<', text)
+        assert own == [f"{100 * value.mean:.1f}" for value in (row.transductive.t1, row.transductive.H)]
+        inductive = re.findall(r'<td class="num(?: best)?">([\d.]+)<', text)
+        assert inductive[0] == f"{100 * row.t1.mean:.1f}"
+        assert "best" not in "".join(re.findall(r'<td class="num set.*?</td>', text))
+    assert Reader(shown).open == []
+
+
+def test_results_with_and_without_the_set_share_a_page(results: dict[str, BenchmarkResult], refined: BenchmarkResult):
+    text = rows(render([results["honest"], refined]))
+    assert [row.count("num set") for row in text] == [2, 2, 2, 2]
+    assert [row.count("·</td>") for row in text] == [2, 2, 0, 0]
+
+
+def test_what_was_said_is_counted_beside_what_became_of_it(refined: BenchmarkResult) -> None:
+    def cell(split: int, change: float, warnings: tuple[str, ...]) -> CellResult:
+        given = refined.cells[split]
+        assert given.transductive is not None
+        made = given.transductive.model_copy(update={"t1": given.zsl.t1 + change, "warnings": warnings})
+        return given.model_copy(update={"transductive": made})
+
+    cells = (cell(0, -0.2, ("these may be swapped",)), cell(1, -0.1, ()), cell(2, 0.1, ("few pictures",)))
+    only = refined.model_copy(update={"cells": cells, "summary": summarise(cells), "comparisons": ()})
+    (group,) = groups([only])
+    found = foresight(group, "t1")
+    assert (found.cells, found.worse, found.foretold, found.warned) == (3, 2, 1, 2)
+    assert [one.change for one in found.told] == pytest.approx([-0.2, -0.1, 0.1])
+    text = " ".join(" ".join(Reader(render([only])).text).split())
+    assert "2 of 3 runs lost more than a point; 1 of them was warned of. Warnings stood beside 1 of the 1" in text
+    assert "these may be swapped" in text
 
 
 def test_the_same_results_give_the_same_bytes(results: dict[str, BenchmarkResult], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from zeroscene import names
 from zeroscene.evaluation import report_figures as figures
+from zeroscene.evaluation import report_transductive as transductive
 from zeroscene.evaluation.report_data import Group, groups
 from zeroscene.evaluation.report_pictures import examples
 from zeroscene.evaluation.results import BenchmarkResult, CellResult, Choice
@@ -53,6 +54,8 @@ def render(results: Sequence[BenchmarkResult], pictures: Sequence[Path] = ()) ->
         groups=found,
         single=len(found) == 1,
         figures=figures,
+        transductive=transductive,
+        refined=any(transductive.refined(group) for group in found),
         results=results,
         oracle=any(s.oracle for g in found for s in g.series),
         exemplars={g.table: g.exemplars for g in found if g.exemplars},

@@ -41,19 +41,19 @@ class _Axis:
 def spread(group: Group) -> Markup:
     """Draw T1 and H of every method: a faint dot a split, the mean, and one standard deviation either way."""
     height = _ROW * len(group.series) + 46
-    parts = [_text(_LABELS - 16, _middle(i) + 4, series.key, "label", "end") for i, series in enumerate(group.series)]
+    parts = [text(_LABELS - 16, _middle(i) + 4, series.key, "label", "end") for i, series in enumerate(group.series)]
     for panel, (metric, title) in enumerate((("t1", "T1, zero-shot"), ("H", "H, generalised"))):
         values = [[cell.zsl.t1 if metric == "t1" else cell.gzsl.H for cell in s.cells] for s in group.series]
         low, high = min(map(min, values)), max(map(max, values))
         margin = max(0.05 * (high - low), 0.02)
         axis = _Axis(_LABELS + panel * (_PANEL + _GAP), max(0.0, low - margin), min(1.0, high + margin))
-        parts.append(_text(axis.left, 14, title, "head"))
+        parts.append(text(axis.left, 14, title, "head"))
         for tick in axis.ticks():
             parts.append(f'<path class="grid" d="M{axis(tick):.1f} 24V{height - 20}"/>')
-            parts.append(_text(axis(tick), height - 6, f"{100 * tick:.0f}", "tick", "middle"))
+            parts.append(text(axis(tick), height - 6, f"{100 * tick:.0f}", "tick", "middle"))
         for i, (series, several) in enumerate(zip(group.series, values, strict=True)):
             parts += _spread_row(axis, _middle(i), series, getattr(series.row, metric), several)
-    return _svg(_LABELS + 2 * _PANEL + _GAP + 20, height, "Accuracy of every method over the splits, percent", parts)
+    return svg(_LABELS + 2 * _PANEL + _GAP + 20, height, "Accuracy of every method over the splits, percent", parts)
 
 
 def _middle(row: int) -> float:
@@ -85,13 +85,13 @@ def seen_unseen(group: Group) -> Markup:
     for tick in range(0, 101, 20):
         v = tick / 100
         parts.append(f'<path class="grid" d="M{x(0)} {y(v):.1f}H{x(1)}M{x(v):.1f} {y(0)}V{y(1)}"/>')
-        parts.append(_text(x(v), bottom + 17, str(tick), "tick", "middle"))
-        parts.append(_text(left - 8, y(v) + 4, str(tick), "tick", "end"))
+        parts.append(text(x(v), bottom + 17, str(tick), "tick", "middle"))
+        parts.append(text(left - 8, y(v) + 4, str(tick), "tick", "end"))
     for h in (0.2, 0.4, 0.6, 0.8):
         seen = [h / (2 - h) + (1 - h / (2 - h)) * i / 40 for i in range(41)]
         points = " ".join(f"{x(s):.1f},{y(h * s / (2 * s - h)):.1f}" for s in seen)
         parts.append(f'<polyline class="iso" points="{points}"/>')
-        parts.append(_text(x(h) + 3, y(h) - 3, f"H {100 * h:.0f}", "isolabel"))
+        parts.append(text(x(h) + 3, y(h) - 3, f"H {100 * h:.0f}", "isolabel"))
     for series in group.series:
         points = " ".join(f"{x(s):.1f},{y(u):.1f}" for s, u in series.curve)
         parts.append(f'<g style="{colour(series)}"><polyline class="curve" points="{points}"/>')
@@ -103,12 +103,12 @@ def seen_unseen(group: Group) -> Markup:
             f"<title>{escape(series.key)}: S {percent(series.row.S.mean)}, U {percent(series.row.U.mean)}, "
             f"AUSUC {percent(series.row.AUSUC.mean)}</title></circle></g>"
         )
-    parts.append(_text(left + size / 2, bottom + 36, "S, accuracy on seen classes (%)", "axis", "middle"))
+    parts.append(text(left + size / 2, bottom + 36, "S, accuracy on seen classes (%)", "axis", "middle"))
     parts.append(
         f'<text class="axis" text-anchor="middle" transform="translate(12 {top + size / 2}) rotate(-90)">'
         "U, accuracy on unseen classes (%)</text>"
     )
-    return _svg(left + size + 14, bottom + 44, "Seen/unseen curves", parts)
+    return svg(left + size + 14, bottom + 44, "Seen/unseen curves", parts)
 
 
 def heat_map(confusion: Confusion, unseen_only: bool) -> Markup:
@@ -121,7 +121,7 @@ def heat_map(confusion: Confusion, unseen_only: bool) -> Markup:
     parts = [f'<g font-size="{font}">']
     for i, name in enumerate(classes):
         middle = labels + cell * (i + 0.5)
-        parts.append(_text(labels - 6, middle + font * 0.35, name, "plain", "end"))
+        parts.append(text(labels - 6, middle + font * 0.35, name, "plain", "end"))
         parts.append(
             f'<text class="plain" transform="translate({middle + font * 0.35:.1f} {labels - 6:.1f}) rotate(-90)">'
             f"{escape(name)}</text>"
@@ -142,11 +142,11 @@ def heat_map(confusion: Confusion, unseen_only: bool) -> Markup:
             if cell >= 26 and share >= 0.03:
                 strong = " strong" if share > 0.55 else ""
                 parts.append(
-                    _text(left + cell / 2 - 0.5, top + cell / 2 + 3.5, f"{100 * share:.0f}", f"in{strong}", "middle")
+                    text(left + cell / 2 - 0.5, top + cell / 2 + 3.5, f"{100 * share:.0f}", f"in{strong}", "middle")
                 )
     parts.append(f'</g><rect class="frame" x="{labels - 1:.1f}" y="{labels - 1:.1f}" width="{size}" height="{size}"/>')
     title = "Confusion of unseen classes" if unseen_only else "Confusion of all classes"
-    return _svg(labels + size + 6, labels + size + 6, title, parts)
+    return svg(labels + size + 6, labels + size + 6, title, parts)
 
 
 def class_bars(classes: Sequence[ClassFigures], series: Series) -> Markup:
@@ -158,10 +158,10 @@ def class_bars(classes: Sequence[ClassFigures], series: Series) -> Markup:
     for tick in range(0, 101, 20):
         x = left + bars * tick / 100
         parts.append(f'<path class="grid" d="M{x:.1f} 4V{height - 24}"/>')
-        parts.append(_text(x, height - 8, str(tick), "tick", "middle"))
+        parts.append(text(x, height - 8, str(tick), "tick", "middle"))
     for i, figures in enumerate(classes):
         y = 4 + row * i
-        parts.append(_text(left - 8, y + 15, figures.name, "label", "end"))
+        parts.append(text(left - 8, y + 15, figures.name, "label", "end"))
         parts.append(
             f'<rect class="fill" x="{left:.1f}" y="{y + 4}" width="{max(bars * figures.plain, 1):.1f}" height="14" '
             f'rx="2"><title>{escape(figures.name)}: T1 {percent(figures.plain)} % over {figures.splits} splits'
@@ -171,9 +171,9 @@ def class_bars(classes: Sequence[ClassFigures], series: Series) -> Markup:
             parts.append(f'<circle class="dot" cx="{left + bars * figures.unseen:.1f}" cy="{y + 11}" r="4"/>')
         if figures.seen is not None:
             parts.append(f'<circle class="hollow" cx="{left + bars * figures.seen:.1f}" cy="{y + 11}" r="4"/>')
-        parts.append(_text(left + bars + 12, y + 15, percent(figures.plain), "value"))
+        parts.append(text(left + bars + 12, y + 15, percent(figures.plain), "value"))
     parts.append("</g>")
-    return _svg(left + bars + 52, height, "Accuracy of each class as an unseen class, in percent", parts)
+    return svg(left + bars + 52, height, "Accuracy of each class as an unseen class, in percent", parts)
 
 
 def percent(value: float) -> str:
@@ -181,11 +181,13 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def text(x: float, y: float, said: str, kind: str, anchor: str = "start") -> str:
+    """Return a line of text as SVG, escaped; `kind` is its class in the style sheet."""
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(said)}</text>'
 
 
-def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> Markup:
+def svg(width: float, height: float, title: str, parts: Sequence[str]) -> Markup:
+    """Return a drawing of SVG parts whose names are escaped; `title` says what it shows to those who cannot see it."""
     # Safe: every name in the parts went through `escape`.
     return Markup(
         f'<svg viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}" role="img" '
