@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zeroscene.cli.common import OUTPUT, SELECTION, Json, Output, manual, plural
+from zeroscene.errors import OptionError
 
 if TYPE_CHECKING:
     from zeroscene.embeddings.embeddings import Embeddings
     from zeroscene.evaluation.results import Choice
     from zeroscene.methods.contract import TrainingSet
+    from zeroscene.methods.registry import AnyMethod
     from zeroscene.semantics.table import ClassTable
 
 NAME, PANEL = "fit", "Learn and predict"
@@ -20,12 +22,17 @@ HELP = manual(
 Fit a method on pictures with known classes.
 
 METHOD is one of eszsl, sae, ale, devise, conse, kernel, cada-vae, mcfa, dsva
-(dsva looks at places: embed with --grid). Options of the method follow as
-key=value; what you do not give is chosen on the seen classes themselves:
+(dsva looks at places: embed with --grid), prompts (class texts of the same
+image-text model) and fusion. Options of the method follow as key=value;
+what you do not give is chosen on the seen classes themselves:
 some of them play unseen, the options that recognise those best are taken,
 and the method is fitted again on all seen classes. No picture outside the
 training set takes part. The evidence of the choice, the class table and the
 encoder's place are kept with the model.
+
+A fusion adds up the scores of several methods, with weights chosen on seen
+classes that play unseen. Each --with names a member and the label of the
+class table that it knows classes by; --classes gives each table its label.
 
 Without --seen or --split every class of the embeddings is seen, which is
 what you want before asking about new classes with `predict`.
@@ -35,6 +42,8 @@ what you want before asking about new classes with `predict`.
         "zeroscene fit eszsl --embeddings store --classes classes.csv --split splits.json:1 -o model",
         "zeroscene fit mcfa epochs=20 --no-select --embeddings store --classes classes.csv -o model",
         "zeroscene fit dsva --embeddings store-with-grids --classes attributes.csv -o model",
+        "zeroscene fit fusion --with prompts:words --with kernel:attributes --embeddings store "
+        "--classes words=text.safetensors --classes attributes=classes.csv -o model",
     ],
 )
 
@@ -44,8 +53,24 @@ def command(
     options: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the method.")] = None,
     *,
     embeddings: Annotated[Path, typer.Option("--embeddings", "-e", help="Store that `embed` wrote; with labels.")],
-    classes: Annotated[Path, typer.Option("--classes", "-c", help="Class table that holds every seen class.")],
+    classes: Annotated[
+        list[str],
+        typer.Option(
+            "--classes",
+            "-c",
+            metavar="[LABEL=]TABLE",
+            help="Class table that holds every seen class; of a fusion, more.",
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the fitted method.", rich_help_panel=OUTPUT)],
+    members: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="METHOD[:LABEL][,KEY=VALUE...]",
+            help="Of a fusion: a member, the class table it uses, options of its own; repeated.",
+        ),
+    ] = None,
     seen: Annotated[
         list[str] | None,
         typer.Option("--seen", help="A seen class, or @FILE; may be repeated.", rich_help_panel=SELECTION),
@@ -64,15 +89,16 @@ def command(
 ) -> None:
     """Choose options, fit, save."""
     from zeroscene.embeddings.store import EmbeddingStore
-    from zeroscene.methods.registry import method_class
     from zeroscene.options import parse_assignments
-    from zeroscene.semantics.table import ClassTable
+    from zeroscene.serving.tables import read_tables
 
     output = Output(as_json)
-    fixed = parse_assignments(options or ())
-    check_options(method, fixed)
-    table = ClassTable.read(classes)
-    pictures = EmbeddingStore.open(embeddings).read(grids=method_class(method).reads == "grids")
+    fixed = parse_assignments(options or ()) | with_members(method, members or [])
+    wanted = check_options(method, fixed)
+    if len(classes) > 1 and wanted.name != "fusion":
+        raise OptionError(f"{wanted.name} takes one class table; several are views of a fusion")
+    table = read_tables(classes)
+    pictures = EmbeddingStore.open(embeddings).read(grids=wanted.reads == "grids")
     train = _training_set(pictures, seen, split)
     choice = fit_and_keep(method, train, table, out, embeddings, fixed, select, seed)
     output.say(f"{method} fitted on {plural(len(train.pictures), 'picture')} of {plural(len(train.seen), 'class')}")
@@ -84,8 +110,36 @@ def command(
     )
 
 
-def check_options(method: str, fixed: dict[str, Any]) -> None:
-    """Refuse options that the method does not have, before anything long begins.
+def with_members(method: str, given: list[str]) -> dict[str, Any]:
+    """Return the members of a fusion from words `METHOD[:LABEL][,KEY=VALUE...]`; nothing where there are none.
+
+    `weight` and `scale` are the member's share in the sum; other keys are options of its method.
+
+    Raises:
+        OptionError: the method is no fusion, or a word is not of that form.
+    """
+    from zeroscene import names
+    from zeroscene.options import parse_assignments
+
+    if not given:
+        return {}
+    if names.key(method) != "fusion":
+        raise OptionError(f"--with names members of a fusion; {method} has none")
+    members: list[dict[str, Any]] = []
+    for word in given:
+        head, *pairs = (part.strip() for part in word.split(","))
+        name, _, label = head.partition(":")
+        options = parse_assignments(pairs)
+        member: dict[str, Any] = {"method": name.strip(), "view": label.strip(), "options": options}
+        for share in ("weight", "scale"):
+            if share in options:
+                member[share] = options.pop(share)
+        members.append(member)
+    return {"members": members}
+
+
+def check_options(method: str, fixed: dict[str, Any]) -> "AnyMethod":
+    """Refuse options that the method does not have, before anything long begins; return the unfitted method.
 
     Raises:
         UnknownNameError: no such method.
@@ -93,7 +147,7 @@ def check_options(method: str, fixed: dict[str, Any]) -> None:
     """
     from zeroscene.methods.registry import create_method
 
-    create_method(method, **fixed)
+    return create_method(method, **fixed)
 
 
 def fit_and_keep(
@@ -113,15 +167,15 @@ def fit_and_keep(
         StoreError: the model cannot be written.
     """
     from zeroscene.evaluation.candidates import build
+    from zeroscene.evaluation.fusion import choose
     from zeroscene.evaluation.results import Choice
-    from zeroscene.evaluation.selection import select as select_honestly
     from zeroscene.methods.registry import method_class
     from zeroscene.serving.model import keep
     from zeroscene.serving.sources import Origin
 
     chosen = method_class(method)
     if select:
-        choice = select_honestly(chosen, train, table, fixed=fixed, seed=seed)
+        choice = choose(chosen, train, table, fixed=fixed, seed=seed)
     else:
         choice = Choice(selection="defaults", options=fixed, gamma=0.0, note="nothing was chosen; gamma 0")
     build(chosen, choice.options, seed).fit(train, table).save(out)
@@ -132,7 +186,6 @@ def fit_and_keep(
 
 def _training_set(pictures: "Embeddings", seen: list[str] | None, split: str | None) -> "TrainingSet":
     from zeroscene.cli.split import read_one
-    from zeroscene.errors import OptionError
     from zeroscene.methods.contract import TrainingSet
     from zeroscene.serving.class_names import class_names
 

@@ -6,12 +6,13 @@ from typing import Any
 
 from zeroscene.evaluation.candidates import build
 from zeroscene.evaluation.examples import Examples
+from zeroscene.evaluation.fusion import choose
 from zeroscene.evaluation.measure import all_scores, generalised_of, pick_examples, unseen_scores, zero_shot_of
 from zeroscene.evaluation.oracle import select_on_test
 from zeroscene.evaluation.protocol import Trial
 from zeroscene.evaluation.record import Selection
 from zeroscene.evaluation.results import Choice, GeneralisedResult, TransductiveResult, ZeroShotResult
-from zeroscene.evaluation.selection import FOLDS, select
+from zeroscene.evaluation.selection import FOLDS
 from zeroscene.evaluation.tables import TableSource, refuse_shown, source_of
 from zeroscene.evaluation.transductive import Transduction, transductive
 from zeroscene.evaluation.why import with_reasons
@@ -80,7 +81,7 @@ def evaluate(
     refuse_shown(table, trial.split.unseen)
     source.check(trial.split)
     if selection == "honest":
-        choice = select(method, trial.train_generalised, source, fixed=given, folds=folds, seed=seed)
+        choice = choose(method, trial.train_generalised, source, fixed=given, folds=folds, seed=seed)
     elif selection == "test-oracle":
         choice = select_on_test(method, trial, source, fixed=given, seed=seed)
     else:

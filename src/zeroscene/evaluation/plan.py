@@ -27,6 +27,8 @@ from zeroscene.options import Options, read_yaml
 from zeroscene.scenes.splits import Split
 from zeroscene.semantics.table import ClassTable
 
+Table = ClassTable | Path | Annotation | TableSource
+
 _SAMPLE = 8
 
 
@@ -59,7 +61,7 @@ class MethodPlan:
     @property
     def reads_grids(self) -> bool:
         """Whether the method looks at token grids."""
-        return method_class(self.name).reads == "grids"
+        return method_class(self.name)(**self.options).reads == "grids"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class BenchmarkPlan:
     Attributes:
         name: title of the benchmark.
         embeddings: label -> pictures of one data set embedded by one encoder, or the folder of their store.
-        tables: label -> class vectors, their file, or what makes them of each training set.
+        tables: label -> class vectors, their file, or what makes them of each training set; or several of these by
+            label, which become views of one table (`semantics.views`).
         splits: of one data set; those without held-out pictures get `holdout` of each seen class by the cell's seed.
         methods: what is compared.
         seeds: each is a repetition: of the hold-out, of the validation folds, and of methods that draw.
@@ -87,7 +90,7 @@ class BenchmarkPlan:
 
     name: str
     embeddings: Mapping[str, Embeddings | Path]
-    tables: Mapping[str, ClassTable | Path | Annotation | TableSource]
+    tables: Mapping[str, Table | Mapping[str, Table]]
     splits: tuple[Split, ...]
     methods: tuple[MethodPlan, ...]
     seeds: tuple[int, ...] = (0,)
@@ -159,9 +162,7 @@ class BenchmarkPlan:
             given.name or path.stem,
             stores,
             {
-                label: AnnotationEntry.of(entry, f"{path}, table {label!r}").read(base, stores, all_classes(splits))
-                if isinstance(entry, dict)
-                else base / entry
+                label: _tables(entry, f"{path}, table {label!r}", base, stores, all_classes(splits))
                 for label, entry in given.tables.items()
             },
             tuple(splits),
@@ -252,7 +253,7 @@ class PlanFile(Options):
     Attributes:
         name: title; the file's name where empty.
         embeddings: label -> folder of an embedding store.
-        tables: label -> class table file, or a mapping (`annotation.AnnotationEntry`).
+        tables: label -> class table file, a mapping (`annotation.AnnotationEntry`), or `views: {label: ...}` of these.
         splits: split files.
         only: names of the splits to take; all where empty.
         methods: names, or mappings of name, label and options.
@@ -270,6 +271,30 @@ class PlanFile(Options):
     folds: int = FOLDS
     holdout: float = HOLDOUT
     transductive: bool | dict[str, Any] = False
+
+
+def _tables(
+    entry: Path | dict[str, Any], where: str, base: Path, stores: dict[str, Path], classes: Sequence[str]
+) -> Table | dict[str, Table]:
+    if not isinstance(entry, dict) or "views" not in entry:
+        return _table(entry, where, base, stores, classes)
+    parts = entry["views"]
+    if len(entry) > 1 or not isinstance(parts, dict) or not parts:
+        raise OptionError(f"{where}: `views` stands alone and holds a table for each label")
+    return {
+        str(label): _table(
+            part if isinstance(part, dict) else Path(str(part)), f"{where}, view {label!r}", base, stores, classes
+        )
+        for label, part in parts.items()
+    }
+
+
+def _table(
+    entry: Path | dict[str, Any], where: str, base: Path, stores: dict[str, Path], classes: Sequence[str]
+) -> Table:
+    if isinstance(entry, dict):
+        return AnnotationEntry.of(entry, where).read(base, stores, classes)
+    return base / entry
 
 
 def _method(entry: str | MethodEntry) -> MethodPlan:

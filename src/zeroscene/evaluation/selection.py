@@ -8,9 +8,10 @@ arguments do not carry one, and this module knows no type that does. Class vecto
 annotated anew in each fold, from the pictures of its pseudo-seen classes (`tables.TableSource`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,13 +21,15 @@ from zeroscene.evaluation.candidates import build, option_sets
 from zeroscene.evaluation.metrics import SeenUnseenCurve, confusion_matrix, seen_unseen_curve, t1
 from zeroscene.evaluation.results import CandidateRecord, Choice, FoldRecord, rounded
 from zeroscene.evaluation.tables import TableSource, source_of
-from zeroscene.methods.contract import TrainingSet
+from zeroscene.methods.contract import Scores, TrainingSet
 from zeroscene.methods.registry import AnyMethod
 from zeroscene.scenes.splits import Split, validation_groups
 from zeroscene.semantics.table import ClassTable
 
 FOLDS = 4
 KEPT_BACK = 0.2
+NO_FOLDS = "one seen class, or one picture a class: nothing to choose on; the first option set, gamma 0"
+FEW_CLASSES = "too few seen classes to choose options on (one plays unseen at a time); gamma is chosen on them"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Fold:
     train: TrainingSet
     validation: Embeddings
     unseen: tuple[str, ...]
+
+    @cached_property
+    def unseen_pictures(self) -> Embeddings:
+        """The validation pictures of the pseudo-unseen classes."""
+        return self.validation.of_classes(self.unseen)
 
 
 def validation_folds(train: TrainingSet, folds: int = FOLDS, seed: int = 0) -> tuple[Fold, ...]:
@@ -98,50 +106,117 @@ def select(
         OptionError: a fixed option is unknown or out of range, or the class vectors are all the same.
     """
     source = source_of(classes).within(train)
-    tried = option_sets(method, dict(fixed or {}))
+    given = dict(fixed or {})
     made = validation_folds(train, folds, seed)
     if not made:
-        note = "one seen class, or one picture a class: nothing to choose on; the first option set, gamma 0"
-        build(method, tried[0], seed)
-        return Choice(selection="honest", options=tried[0], gamma=0.0, note=note)
-    note = ""
-    if all(len(fold.unseen) == 1 for fold in made):
-        note = "too few seen classes to choose options on (one plays unseen at a time); gamma is chosen on them"
-        tried = tried[:1]
+        first = option_sets(method, given)[0]
+        build(method, first, seed)
+        return Choice(selection="honest", options=first, gamma=0.0, note=NO_FOLDS)
     tables = [source.of(fold.train, train.seen) for fold in made]
-    measured = [
-        [_measure(build(method, options, seed), *pair) for pair in zip(made, tables, strict=True)] for options in tried
-    ]
-    means = [float(np.mean([accuracy for accuracy, _ in one])) for one in measured]
-    best = int(np.argmax(means))
-    gamma, harmonic = choose_gamma([curve for _, curve in measured[best]])
+    best = best_options(method, made, tables, given, seed)
+    gamma, harmonic = choose_gamma([measure.curve for measure in best.measures])
     return Choice(
         selection="honest",
-        options=tried[best],
+        options=best.options,
         gamma=gamma,
         harmonic=rounded(harmonic),
-        candidates=tuple(
-            CandidateRecord(options=options, t1=rounded(mean), t1_folds=tuple(rounded(a) for a, _ in one))
-            for options, mean, one in zip(tried, means, measured, strict=True)
-        ),
-        folds=tuple(
-            FoldRecord(
-                pseudo_unseen=fold.unseen,
-                train_pictures=len(fold.train.pictures),
-                validation_pictures=len(fold.validation),
-            )
-            for fold in made
-        ),
-        note=note,
+        candidates=best.candidates,
+        folds=fold_records(made),
+        note=FEW_CLASSES if too_few_classes(made) else "",
     )
 
 
-def _measure(method: AnyMethod, fold: Fold, table: ClassTable) -> tuple[float, SeenUnseenCurve]:
-    """Return T1 among the pseudo-unseen classes, and the curve over all classes of the fold."""
+@dataclass(frozen=True)
+class FoldMeasure:
+    """What one fitted method does in one fold.
+
+    Attributes:
+        among_unseen: scores of the pictures of pseudo-unseen classes among these.
+        among_all: scores of the validation pictures among all classes of the fold.
+        t1: accuracy of `among_unseen`.
+        curve: seen/unseen curve of `among_all`.
+    """
+
+    among_unseen: Scores
+    among_all: Scores
+    t1: float
+    curve: SeenUnseenCurve
+
+    @classmethod
+    def of(cls, fold: Fold, among_unseen: Scores, among_all: Scores) -> Self:
+        """Measure scores against the labels of the fold."""
+        y = fold.unseen_pictures.label_indices(fold.unseen)
+        is_seen = np.array([name not in fold.unseen for name in among_all.classes])
+        return cls(
+            among_unseen,
+            among_all,
+            t1(confusion_matrix(y, among_unseen.best(), len(fold.unseen))),
+            seen_unseen_curve(among_all.values, fold.validation.label_indices(among_all.classes), is_seen),
+        )
+
+
+@dataclass(frozen=True)
+class Best:
+    """The option set with the best mean T1 over folds, what it does in each, and the record of all that were tried."""
+
+    options: dict[str, Any]
+    measures: tuple[FoldMeasure, ...]
+    candidates: tuple[CandidateRecord, ...]
+
+
+def best_options(
+    method: type[AnyMethod], made: Sequence[Fold], tables: Sequence[ClassTable], fixed: Mapping[str, Any], seed: int
+) -> Best:
+    """Fit every option set of a method once in each fold, and return the best; the first where classes are too few.
+
+    Args:
+        method: the method.
+        made: one fold or more.
+        tables: class vectors of the classes of each fold.
+        fixed: options that are given, not chosen.
+        seed: of the method where it has one.
+    """
+    tried = option_sets(method, fixed)
+    records: list[CandidateRecord] = []
+    best: tuple[float, dict[str, Any], tuple[FoldMeasure, ...]] | None = None
+    for options in tried[:1] if too_few_classes(made) else tried:
+        measures = tuple(
+            _measure(build(method, options, seed), fold, table) for fold, table in zip(made, tables, strict=True)
+        )
+        mean = float(np.mean([measure.t1 for measure in measures]))
+        records.append(candidate_record(options, measures))
+        if best is None or mean > best[0]:
+            best = mean, options, measures
+    assert best is not None
+    return Best(best[1], best[2], tuple(records))
+
+
+def too_few_classes(made: Sequence[Fold]) -> bool:
+    """Return whether one class at a time plays unseen: then T1 among those that play unseen says nothing."""
+    return all(len(fold.unseen) == 1 for fold in made)
+
+
+def candidate_record(options: dict[str, Any], measures: Sequence[FoldMeasure]) -> CandidateRecord:
+    """Return the record of an option set that was tried in the folds."""
+    accuracies = [measure.t1 for measure in measures]
+    return CandidateRecord(
+        options=options, t1=rounded(float(np.mean(accuracies))), t1_folds=tuple(rounded(a) for a in accuracies)
+    )
+
+
+def fold_records(made: Sequence[Fold]) -> tuple[FoldRecord, ...]:
+    """Return the records of the folds."""
+    return tuple(
+        FoldRecord(
+            pseudo_unseen=fold.unseen,
+            train_pictures=len(fold.train.pictures),
+            validation_pictures=len(fold.validation),
+        )
+        for fold in made
+    )
+
+
+def _measure(method: AnyMethod, fold: Fold, table: ClassTable) -> FoldMeasure:
     method.fit(fold.train, table)
-    unseen_pictures = fold.validation.of_classes(fold.unseen)
-    predicted = method.scores(unseen_pictures, table.select(fold.unseen)).best()
-    accuracy = t1(confusion_matrix(unseen_pictures.label_indices(fold.unseen), predicted, len(fold.unseen)))
-    scores = method.scores(fold.validation, table)
-    is_seen = np.array([name not in fold.unseen for name in table.classes])
-    return accuracy, seen_unseen_curve(scores.values, fold.validation.label_indices(table.classes), is_seen)
+    among_unseen = method.scores(fold.unseen_pictures, table.select(fold.unseen))
+    return FoldMeasure.of(fold, among_unseen, method.scores(fold.validation, table))

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.connection import Connection
@@ -19,10 +19,10 @@ from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.errors import ZeroSceneError
 from zeroscene.evaluation.annotation import Annotation
 from zeroscene.evaluation.evaluate import evaluate
-from zeroscene.evaluation.plan import BenchmarkPlan, Cell
+from zeroscene.evaluation.plan import BenchmarkPlan, Cell, Table
 from zeroscene.evaluation.protocol import carve
 from zeroscene.evaluation.results import CellResult, EncoderRecord, Failure, SplitRecord, TableRecord
-from zeroscene.evaluation.tables import TableSource, exemplars_of, source_of
+from zeroscene.evaluation.tables import JoinedTables, TableSource, exemplars_of, source_of
 from zeroscene.files import json_digest, write_json
 from zeroscene.methods.registry import method_class
 from zeroscene.provenance import environment
@@ -158,7 +158,7 @@ def load_embeddings(source: Embeddings | Path, grids: bool = False) -> Embedding
     return EmbeddingStore.open(source).read(grids=grids)
 
 
-def load_source(given: ClassTable | Path | Annotation | TableSource, classes: Sequence[str]) -> TableSource:
+def load_source(given: Table | Mapping[str, Table], classes: Sequence[str]) -> TableSource:
     """Return where the class vectors of a plan come from, with all that it reads in memory.
 
     Args:
@@ -170,6 +170,8 @@ def load_source(given: ClassTable | Path | Annotation | TableSource, classes: Se
         DataFormatError: it is not a class table.
         EncoderError, EncoderMismatchError, UnknownNameError, SplitError: as for `Annotation.open`.
     """
+    if isinstance(given, Mapping):
+        return JoinedTables({label: load_source(part, classes) for label, part in given.items()})
     if isinstance(given, Annotation):
         return given.open(classes)
     return source_of(ClassTable.read(given) if isinstance(given, Path) else given)
@@ -184,5 +186,5 @@ def _embeddings(label: str) -> Embeddings:
 def _source(label: str) -> TableSource:
     assert _plan is not None
     source = _plan.tables[label]
-    assert not isinstance(source, ClassTable | Path | Annotation), "the runner sends sources"
+    assert not isinstance(source, ClassTable | Path | Annotation | Mapping), "the runner sends sources"
     return source

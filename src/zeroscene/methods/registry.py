@@ -20,10 +20,13 @@ _OF_ANY_TABLE = {
     "mcfa": "zeroscene.methods.mcfa:MCFA",
     "dsva": "zeroscene.methods.dsva.method:DSVA",
 }
+_OF_OTHERS = {
+    "fusion": "zeroscene.methods.fusion:Fusion",
+}
 _OF_IMAGE_TEXT_MODELS = {
     "prompts": "zeroscene.methods.prompts:Prompts",
 }
-_METHODS = _OF_ANY_TABLE | _OF_IMAGE_TEXT_MODELS
+_METHODS = _OF_ANY_TABLE | _OF_OTHERS | _OF_IMAGE_TEXT_MODELS
 
 
 def method_names() -> tuple[str, ...]:
@@ -32,7 +35,7 @@ def method_names() -> tuple[str, ...]:
 
 
 def any_table_names() -> tuple[str, ...]:
-    """Return the names of the methods that take pictures of any encoder and class tables of any kind."""
+    """Return the names of the methods that take pictures of any encoder and class tables of any kind, fusions aside."""
     return tuple(_OF_ANY_TABLE)
 
 
