@@ -37,12 +37,12 @@ def products(x: npt.NDArray[Real], classes: npt.NDArray[Real]) -> npt.NDArray[Re
     and however many threads there are. In float64, classes are multiplied in blocks of one shape, the last one filled
     up with zeros.
     """
-    if classes.dtype == np.float32 and x.dtype == np.float32 and _has_kernel():
-        found = np.empty((len(x), len(classes)), np.float32)
-        for rows in row_blocks(*x.shape):
-            found[rows] = _tile(x[rows], classes).numpy()
-        return found
-    return _in_blocks(x, classes)
+    if x.dtype != np.float32 or classes.dtype != np.float32 or not _has_kernel():
+        return _in_blocks(x, classes)
+    found = np.empty((len(x), len(classes)), classes.dtype)
+    for rows in row_blocks(*x.shape):
+        found[rows] = _tile(np.asarray(x[rows], np.float32), np.asarray(classes, np.float32)).numpy()
+    return found
 
 
 def class_products(x: Matrix, classes: Matrix) -> Matrix:
@@ -67,7 +67,7 @@ def mapped(classes: npt.NDArray[Real], matrix: npt.NDArray[Real]) -> npt.NDArray
 def _has_kernel() -> bool:
     import torch
 
-    return torch.backends.mkldnn.is_available()
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def _tile(x: Matrix, classes: Matrix) -> "torch.Tensor":

@@ -23,9 +23,11 @@ import torch
 from pydantic import Field
 
 from zeroscene import options
-from zeroscene.methods.contract import Indices, Matrix, State, VectorMethod
+from zeroscene.methods.contract import Indices, Matrix, State
+from zeroscene.methods.product import ProductMethod
 from zeroscene.methods.scaling import ClassScaling, PictureScaling, apply_scaling, fit_scaling
-from zeroscene.methods.similarity import compatibility, fit_length
+from zeroscene.methods.similarity import fit_length, in_lengths
+from zeroscene.vectors import products, unit_rows
 
 
 class DeViSEOptions(options.Options):
@@ -56,7 +58,7 @@ class ALEOptions(DeViSEOptions):
     margin: float = Field(1.0, gt=0, le=100)
 
 
-class _Bilinear(VectorMethod[DeViSEOptions]):
+class _Bilinear(ProductMethod[DeViSEOptions]):
     @classmethod
     def candidates(cls) -> Sequence[Mapping[str, Any]]:
         """Option sets among which honest selection chooses; the first is the default."""
@@ -91,10 +93,14 @@ class _Bilinear(VectorMethod[DeViSEOptions]):
                 adam.step()
         return M.detach()
 
-    def _scores(self, x: Matrix, phi: Matrix, seen: Indices) -> Matrix:
-        o, state = self.options, self.state_
-        projected = apply_scaling(o.picture_scaling, state, x, "x") @ state["W"]
-        return compatibility(projected, apply_scaling(o.class_scaling, state, phi, "phi"), state)
+    def picture_side(self, x: Matrix) -> Matrix:
+        """Return (N, A) unit vectors along x' W."""
+        x = apply_scaling(self.options.picture_scaling, self.state_, x, "x")
+        return unit_rows(products(x, self.state_["W"].T))
+
+    def class_side(self, phi: Matrix) -> Matrix:
+        """Return (C, A) scaled class vectors in units of their mean length in `fit`."""
+        return in_lengths(apply_scaling(self.options.class_scaling, self.state_, phi, "phi"), self.state_)
 
 
 class DeViSE(_Bilinear):

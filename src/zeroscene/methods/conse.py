@@ -19,9 +19,10 @@ from pydantic import Field
 from torch.nn.functional import cross_entropy
 
 from zeroscene import options
-from zeroscene.methods.contract import Indices, Matrix, State, VectorMethod
+from zeroscene.methods.contract import Indices, Matrix, State
+from zeroscene.methods.product import ProductMethod
 from zeroscene.methods.scaling import ClassScaling, PictureScaling, apply_scaling, fit_scaling
-from zeroscene.methods.similarity import cosine
+from zeroscene.vectors import products, unit_rows
 
 
 class ConSEOptions(options.Options):
@@ -40,7 +41,7 @@ class ConSEOptions(options.Options):
     class_scaling: ClassScaling = "center-l2"
 
 
-class ConSE(VectorMethod[ConSEOptions]):
+class ConSE(ProductMethod[ConSEOptions]):
     """Convex combination of seen class vectors, weighted by a softmax classifier."""
 
     name = "conse"
@@ -68,11 +69,15 @@ class ConSE(VectorMethod[ConSEOptions]):
             "phi": apply_scaling(o.class_scaling, state, phi, "phi"),
         }
 
-    def _scores(self, x: Matrix, phi: Matrix, seen: Indices) -> Matrix:
+    def picture_side(self, x: Matrix) -> Matrix:
+        """Return (N, A) unit vectors along f(x)."""
         o, state = self.options, self.state_
-        logits = apply_scaling(o.picture_scaling, state, x, "x") @ state["weight"].T + state["bias"]
-        combined = convex_combination(logits, state["phi"], o.top)
-        return cosine(combined, apply_scaling(o.class_scaling, state, phi, "phi"))
+        logits = products(apply_scaling(o.picture_scaling, state, x, "x"), state["weight"]) + state["bias"]
+        return unit_rows(convex_combination(logits, state["phi"], o.top))
+
+    def class_side(self, phi: Matrix) -> Matrix:
+        """Return (C, A) unit vectors along the scaled class vectors."""
+        return unit_rows(apply_scaling(self.options.class_scaling, self.state_, phi, "phi"))
 
 
 def softmax_classifier(x: Matrix, y: Indices, classes: int, ridge: float) -> tuple[Matrix, Matrix]:
@@ -111,5 +116,4 @@ def convex_combination(logits: Matrix, phi: Matrix, top: int) -> Matrix:
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     kept = np.zeros_like(probabilities)
     np.put_along_axis(kept, best, np.take_along_axis(probabilities, best, axis=1), axis=1)
-    combined: Matrix = kept / kept.sum(axis=1, keepdims=True) @ phi
-    return combined
+    return products(kept / kept.sum(axis=1, keepdims=True), phi.T)

@@ -19,9 +19,11 @@ import torch
 from pydantic import Field
 
 from zeroscene import options
-from zeroscene.methods.contract import Indices, Matrix, State, VectorMethod
+from zeroscene.methods.contract import Indices, Matrix, State
+from zeroscene.methods.product import ProductMethod
 from zeroscene.methods.scaling import ClassScaling, PictureScaling, apply_scaling, fit_scaling
-from zeroscene.methods.similarity import compatibility, fit_length
+from zeroscene.methods.similarity import fit_length, in_lengths
+from zeroscene.vectors import products, unit_rows
 
 Array = npt.NDArray[np.float64]
 
@@ -42,7 +44,7 @@ class ESZSLOptions(options.Options):
     class_scaling: ClassScaling = "center-l2"
 
 
-class ESZSL(VectorMethod[ESZSLOptions]):
+class ESZSL(ProductMethod[ESZSLOptions]):
     """Bilinear compatibility by two ridge regressions, in closed form."""
 
     name = "eszsl"
@@ -71,10 +73,14 @@ class ESZSL(VectorMethod[ESZSLOptions]):
         V = closed_form(X, Y, S, 10**o.log_gamma * mean_eigenvalue(X), 10**o.log_lambda * mean_eigenvalue(S))
         return state | fit_length(phi) | {"V": V.astype(np.float32)}
 
-    def _scores(self, x: Matrix, phi: Matrix, seen: Indices) -> Matrix:
-        o, state = self.options, self.state_
-        projected = apply_scaling(o.picture_scaling, state, x, "x") @ state["V"]
-        return compatibility(projected, apply_scaling(o.class_scaling, state, phi, "phi"), state)
+    def picture_side(self, x: Matrix) -> Matrix:
+        """Return (N, A) unit vectors along x' V."""
+        x = apply_scaling(self.options.picture_scaling, self.state_, x, "x")
+        return unit_rows(products(x, self.state_["V"].T))
+
+    def class_side(self, phi: Matrix) -> Matrix:
+        """Return (C, A) scaled class vectors in units of their mean length in `fit`."""
+        return in_lengths(apply_scaling(self.options.class_scaling, self.state_, phi, "phi"), self.state_)
 
 
 def closed_form(X: Array, Y: Array, S: Array, gamma: float, lam: float) -> Array:

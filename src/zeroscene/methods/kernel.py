@@ -21,10 +21,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from zeroscene import options
-from zeroscene.methods.contract import Indices, Matrix, State, VectorMethod
+from zeroscene.methods.contract import Indices, Matrix, State
+from zeroscene.methods.product import ProductMethod
 from zeroscene.methods.scaling import ClassScaling, PictureScaling, apply_scaling, fit_scaling
-from zeroscene.methods.similarity import cosine
-from zeroscene.vectors import Real, mapped, products
+from zeroscene.vectors import Real, mapped, products, unit_rows
 
 Array = npt.NDArray[np.float64]
 
@@ -49,7 +49,7 @@ class KernelOptions(options.Options):
     class_scaling: ClassScaling = "l2"
 
 
-class KernelPrototypes(VectorMethod[KernelOptions]):
+class KernelPrototypes(ProductMethod[KernelOptions]):
     """Kernel ridge regression from class vectors to visual prototypes."""
 
     name = "kernel"
@@ -95,15 +95,25 @@ class KernelPrototypes(VectorMethod[KernelOptions]):
             "spread": np.array([spread if spread > 0 else 1.0], np.float32),
         }
 
-    def _scores(self, x: Matrix, phi: Matrix, seen: Indices) -> Matrix:
+    def picture_side(self, x: Matrix) -> Matrix:
+        """Return (N, D) unit vectors along the scaled pictures; (N, D + 2) x, |x|^2, 1 for Euclidean distances."""
+        x = apply_scaling(self.options.picture_scaling, self.state_, x, "x")
+        if self.options.distance == "cosine":
+            return unit_rows(x)
+        return np.hstack([x, (x * x).sum(axis=1, keepdims=True), np.ones((len(x), 1), np.float32)])
+
+    def class_side(self, phi: Matrix) -> Matrix:
+        """Return (C, D) unit vectors along the predicted prototypes; (C, D + 2) 2 p, -1, -|p|^2 for -|x - p|^2.
+
+        The distances are in units of the mean squared distance of a training picture from its class mean.
+        """
         o, state = self.options, self.state_
-        x = apply_scaling(o.picture_scaling, state, x, "x")
         K = self._kernel(apply_scaling(o.class_scaling, state, phi, "phi"), state["phi"], float(state["unit"][0]))
-        prototypes = state["centre"] + mapped(K.astype(np.float32), state["alpha"])
+        p = state["centre"] + mapped(K.astype(np.float32), state["alpha"])
         if o.distance == "cosine":
-            return cosine(x, prototypes)
-        # In units of the mean squared distance of a training picture from its class mean.
-        return np.asarray(-_squared_distances(x, prototypes) / state["spread"], np.float32)
+            return unit_rows(p)
+        squares = (p * p).sum(axis=1, keepdims=True)
+        return np.asarray(np.hstack([2 * p, -np.ones_like(squares), -squares]) / state["spread"], np.float32)
 
     def _unit(self, phi: Array) -> float:
         """Return h of the rbf kernel, or the mean squared length of class vectors for the linear one."""

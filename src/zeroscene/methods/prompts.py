@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from zeroscene.encoders.base import EncoderIdentity, require_same_model
 from zeroscene.errors import DataFormatError, EncoderMismatchError
-from zeroscene.methods.contract import Fitted, Indices, Matrix, State, TrainingSet, VectorMethod
+from zeroscene.methods.contract import Fitted, Indices, Matrix, State, TrainingSet
+from zeroscene.methods.product import ProductMethod
 from zeroscene.options import Options
 from zeroscene.semantics.table import ClassTable
 from zeroscene.vectors import products, unit_rows
@@ -26,7 +27,7 @@ class PromptsOptions(Options):
     """There are none: templates and texts are chosen where the class table is made."""
 
 
-class Prompts(VectorMethod[PromptsOptions]):
+class Prompts(ProductMethod[PromptsOptions]):
     """Cosine of a picture's vector and a class's text vector, both of one image-text model.
 
     The score of a class depends on no other class, and tables of any templates and texts can be scored, as long as the
@@ -83,8 +84,13 @@ class Prompts(VectorMethod[PromptsOptions]):
     def _check_table(self, table: ClassTable, fitted: Fitted) -> None:
         _require_texts_of(fitted.encoder, table)
 
-    def _scores(self, x: Matrix, phi: Matrix, seen: Indices) -> Matrix:
-        return cosine_scores(x, phi)
+    def picture_side(self, x: Matrix) -> Matrix:
+        """Return the (N, D) pictures at unit length."""
+        return unit_rows(x)
+
+    def class_side(self, phi: Matrix) -> Matrix:
+        """Return the (C, D) texts at unit length."""
+        return unit_rows(phi)
 
 
 def cosine_scores(x: npt.NDArray[np.floating[Any]], text: npt.NDArray[np.floating[Any]]) -> Matrix:

@@ -25,10 +25,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from zeroscene import options
-from zeroscene.methods.contract import Indices, Matrix, State, VectorMethod
+from zeroscene.methods.contract import Indices, Matrix, State
+from zeroscene.methods.product import ProductMethod
 from zeroscene.methods.scaling import ClassScaling, PictureScaling, apply_scaling, fit_scaling
-from zeroscene.methods.similarity import cosine
-from zeroscene.vectors import mapped
+from zeroscene.vectors import mapped, products, unit_rows
 
 Array = npt.NDArray[np.float64]
 
@@ -49,7 +49,7 @@ class SAEOptions(options.Options):
     class_scaling: ClassScaling = "center-l2"
 
 
-class SAE(VectorMethod[SAEOptions]):
+class SAE(ProductMethod[SAEOptions]):
     """Linear auto-encoder with the class vector as its code, by a Sylvester equation."""
 
     name = "sae"
@@ -78,13 +78,15 @@ class SAE(VectorMethod[SAEOptions]):
         unit = max(float((S * S).sum()), 1e-12) / max(float((X * X).sum()), 1e-12)
         return state | {"W": autoencoder(X, S, 10**o.log_lambda * unit).astype(np.float32)}
 
-    def _scores(self, x: Matrix, phi: Matrix, seen: Indices) -> Matrix:
-        o, state = self.options, self.state_
-        x = apply_scaling(o.picture_scaling, state, x, "x")
-        phi = apply_scaling(o.class_scaling, state, phi, "phi")
-        if o.direction == "to-semantic":
-            return cosine(x @ state["W"].T, phi)
-        return cosine(x, mapped(phi, state["W"]))
+    def picture_side(self, x: Matrix) -> Matrix:
+        """Return unit vectors along W x (N, k) or x (N, d)."""
+        x = apply_scaling(self.options.picture_scaling, self.state_, x, "x")
+        return unit_rows(products(x, self.state_["W"]) if self.options.direction == "to-semantic" else x)
+
+    def class_side(self, phi: Matrix) -> Matrix:
+        """Return unit vectors along s_c (C, k) or W' s_c (C, d)."""
+        phi = apply_scaling(self.options.class_scaling, self.state_, phi, "phi")
+        return unit_rows(phi if self.options.direction == "to-semantic" else mapped(phi, self.state_["W"]))
 
 
 def autoencoder(X: Array, S: Array, lam: float) -> Array:
