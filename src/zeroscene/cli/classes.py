@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zeroscene.cli import sensitivity
 from zeroscene.cli.common import (
     CLASSES,
     ENCODER,
@@ -17,11 +18,13 @@ from zeroscene.cli.common import (
     Output,
     Template,
     manual,
+    one_of,
     plural,
 )
 from zeroscene.cli.common import (
     table as aligned,
 )
+from zeroscene.cli.words import AttributeWords, SaidTexts
 from zeroscene.serving.class_names import class_names
 
 if TYPE_CHECKING:
@@ -71,31 +74,38 @@ def knowledge(
     "text",
     help=manual(
         """
-Write vectors of class names or descriptions through a sentence encoder.
+Write vectors of what classes are called, or look like, by a text encoder.
 
---texts names takes each name as an ordinary phrase; descriptions takes the
-sentences of the knowledge base; FILE is a CSV of your own, class and text a
-row, several rows a class if you like. --template puts each text into a
-prompt and may be repeated; aerial stands for six prompts that suit encoders
-trained on captions (CLIP and its kin). All vectors of a class are averaged.
+--texts names takes each name as an ordinary phrase, synonyms adds other words
+for it, descriptions takes the sentences of the knowledge base, attributes
+lists what it says of a class without naming it; FILE is a CSV of your own,
+class and text a row, several rows a class if you like. Without --texts it is
+the names, or attributes for an encoder that cannot read them (tiny).
+
+--template puts each text into a prompt and may be repeated; aerial, satellite,
+large and plain (the text alone) are sets of prompts. Without it an image-text
+model gets the set large, a sentence encoder plain. All vectors of a class are
+averaged. Vectors are kept in the user's cache folder, or in $ZEROSCENE_CACHE.
 """,
         [
             "zeroscene classes text --dataset ucmerced --encoder models/all-minilm-l6-v2 -o text.safetensors",
-            "zeroscene classes text forest river --encoder models/all-minilm-l6-v2 "
-            "--texts descriptions -o text.safetensors",
+            "zeroscene classes text lake meadow --encoder tiny -o text.safetensors",
+            "zeroscene classes text forest river --encoder models/clip "
+            "--texts descriptions --withhold mask --template aerial -o text.safetensors",
         ],
     ),
 )
 def text(
     names: Names = None,
     *,
-    encoder: Annotated[
-        str, typer.Option("--encoder", help="Sentence encoder: hub id or folder.", rich_help_panel=ENCODER)
-    ],
+    encoder: Annotated[str, typer.Option("--encoder", help="Text encoder: hub id or folder.", rich_help_panel=ENCODER)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The table, .safetensors.", rich_help_panel=OUTPUT)],
-    texts: Annotated[
-        str, typer.Option("--texts", help="names, descriptions, or a CSV of class and text.", rich_help_panel=CLASSES)
-    ] = "names",
+    texts: SaidTexts = "auto",
+    withhold: Annotated[
+        str | None,
+        typer.Option("--withhold", help="Class names in their texts: mask or refuse.", rich_help_panel=CLASSES),
+    ] = None,
+    vocabulary: AttributeWords = None,
     template: Template = None,
     dataset: Dataset = None,
     folder: ClassFolder = None,
@@ -104,12 +114,24 @@ def text(
 ) -> None:
     """Write the table."""
     from zeroscene.encoders.text import load_text_encoder
-    from zeroscene.semantics.prompts import read_templates
-    from zeroscene.semantics.text import read_texts, text_table
+    from zeroscene.semantics.prompts import prompt_warnings
+    from zeroscene.semantics.text import text_table
+    from zeroscene.semantics.text_cache import CachedTextEncoder
+    from zeroscene.serving.words import words_for
 
-    asked, given = class_names(names, dataset, folder), read_texts(texts)
-    reader = load_text_encoder(encoder, download=download)
-    _write(text_table(asked, reader, texts=given, templates=read_templates(template)), out, Output(as_json))
+    if withhold is not None:
+        one_of("--withhold", withhold, ("mask", "refuse"))
+    asked = class_names(names, dataset, folder)
+    reader = CachedTextEncoder(load_text_encoder(encoder, download=download))
+    given: Any = withhold
+    words = words_for(asked, reader, texts=texts, templates=template, vocabulary=vocabulary, withhold=given)
+    made = text_table(asked, reader, texts=words.texts, templates=words.templates)
+    for note in (*words.notes, *prompt_warnings(made, reader)):
+        typer.echo(f"note: {note}", err=True)
+    _write(made, out, Output(as_json))
+
+
+app.command(sensitivity.NAME, help=sensitivity.HELP)(sensitivity.command)
 
 
 @app.command(
