@@ -101,10 +101,10 @@ class ClassBank:
                 provenance[note] = made
         return ClassTable(self.classes, matrix, recipe.columns, recipe.kind, recipe.groups, provenance, recipe.prompts)
 
-    @cached_property
+    @property
     def space(self) -> str:
         """The vector space of `ClassTable.space`; no operation changes it."""
-        return replace(self, entries=()).table.space
+        return self.recipe.space
 
     @cached_property
     def version(self) -> str:

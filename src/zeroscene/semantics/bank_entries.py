@@ -6,13 +6,13 @@ the similarities are carried over to values: by the range that was noted where a
 by a line for each attribute, fitted on the classes of the bank that have texts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, get_args
 
 import numpy as np
 
 from zeroscene import names
-from zeroscene.encoders.base import TextEncoder
+from zeroscene.encoders.base import EncoderIdentity, TextEncoder
 from zeroscene.errors import DataFormatError, EncoderMismatchError, OptionError, UnknownNameError
 from zeroscene.semantics import knowledge
 from zeroscene.semantics.annotate import carry_over
@@ -21,10 +21,73 @@ from zeroscene.semantics.bank_parts import Entry, Recipe
 from zeroscene.semantics.prompts import NEAR
 from zeroscene.semantics.table import ClassTable, Matrix
 from zeroscene.semantics.text import Said, Texts, class_texts, text_table
-from zeroscene.vectors import unit_rows
+from zeroscene.semantics.views import is_joined, labels, view
+from zeroscene.vectors import mapped, unit_rows
 
 _LEAST: Final = 5
 """Classes with texts that a line from words to attribute values needs."""
+
+
+def make(
+    bank: ClassBank,
+    wanted: Sequence[str],
+    open_encoder: Callable[[EncoderIdentity], TextEncoder],
+    *,
+    texts: Texts | None = None,
+    values: Mapping[str, float] | None = None,
+) -> list[Entry]:
+    """Return classes made as the bank's recipe says; in a bank of several views, each view of them its own way.
+
+    Args:
+        bank: into which they are to go.
+        wanted: names of the classes.
+        open_encoder: returns the text encoder of an identity; asked only where words are needed.
+        texts: what the classes look like; without it and without values, the knowledge base or their names say it.
+        values: attribute values of the one class.
+
+    Raises:
+        OptionError: the bank cannot be told so; the message says what it needs.
+        UnknownNameError: a class is not in the knowledge base, or an attribute not in the bank.
+        EncoderMismatchError, EncoderError: as for `from_words`.
+    """
+    if is_joined(bank.table):
+        return _joined(bank, wanted, open_encoder, texts, values)
+    if values is not None:
+        return [from_attributes(bank, name, values) for name in wanted]
+    if texts is None and is_knowledge(bank):
+        return from_knowledge(bank, wanted)
+    if bank.recipe.encoder is None:
+        raise OptionError(
+            f"{', '.join(map(repr, wanted))}: a name alone says nothing to a bank of source {bank.recipe.source!r}; "
+            f"{remedy(bank)}"
+        )
+    return from_words(bank, wanted, open_encoder(bank.recipe.encoder), texts)
+
+
+def _joined(
+    bank: ClassBank,
+    wanted: Sequence[str],
+    open_encoder: Callable[[EncoderIdentity], TextEncoder],
+    texts: Texts | None,
+    values: Mapping[str, float] | None,
+) -> list[Entry]:
+    views = [ClassBank.of(view(bank.table, label)) for label in labels(bank.table.provenance)]
+    made = [
+        make(
+            one,
+            wanted,
+            open_encoder,
+            texts=texts
+            if one.recipe.encoder is not None and not (values and one.recipe.kind == "attributes")
+            else None,
+            values=values if one.recipe.kind == "attributes" else None,
+        )
+        for one in views
+    ]
+    return [
+        Entry.of(own[0].name, np.concatenate([one.vector for one in own]), next((e.texts for e in own if e.texts), ()))
+        for own in zip(*made, strict=True)
+    ]
 
 
 def from_knowledge(bank: ClassBank, wanted: Sequence[str]) -> list[Entry]:
@@ -196,7 +259,7 @@ def _values(bank: ClassBank, spoken_UD: Matrix, encoder: TextEncoder) -> Matrix:
     prompts = bank.recipe.prompts
     if prompts is None:
         raise OptionError(f"the bank keeps no words for its attributes; {remedy(bank)}")
-    new_UA = spoken_UD @ prompts.vectors.T
+    new_UA = mapped(spoken_UD, prompts.vectors.T)
     if bank.recipe.source == "text" and "range" in bank.recipe.provenance:
         low, high = np.array(bank.recipe.provenance["range"], np.float32).T
         found: Matrix = np.clip((new_UA - low) / np.where(high > low, high - low, np.inf), 0, 1, dtype=np.float32)

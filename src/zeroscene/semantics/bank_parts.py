@@ -12,7 +12,7 @@ import numpy as np
 from zeroscene import names
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError
-from zeroscene.semantics.table import Kind, Matrix, Prompts
+from zeroscene.semantics.table import ClassTable, Kind, Matrix, Prompts
 
 Made = Literal["", "attributes", "words"]
 
@@ -122,6 +122,12 @@ class Recipe:
     def templates(self) -> tuple[str, ...]:
         """The prompts that texts are put into."""
         return tuple(self.provenance.get("templates", ("{}",)))
+
+    @cached_property
+    def space(self) -> str:
+        """The vector space of `ClassTable.space`."""
+        nothing = np.zeros((0, len(self.columns)), np.float32)
+        return ClassTable((), nothing, self.columns, self.kind, provenance=self.provenance).space
 
     @cached_property
     def named(self) -> tuple[str, ...]:
