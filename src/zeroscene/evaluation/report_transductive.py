@@ -1,20 +1,18 @@
 """What the report says of refined scores: before against after, what it changed, and what the diagnosis had said."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from zeroscene.evaluation.report_data import Group, Series
-from zeroscene.evaluation.report_figures import colour, percent, svg, text
+from zeroscene.evaluation.report_figures import percent
+from zeroscene.evaluation.report_scatter import Dot, Panel, scatter
 from zeroscene.evaluation.results import CellResult, TransductiveResult
 from zeroscene.evaluation.summary import figure, transductive_change
 from zeroscene.evaluation.transductive import NOISE
 
 METRICS: Final = (("t1", "T1, zero-shot"), ("H", "H, generalised"))
-
-_SIZE, _LEFT, _TOP, _GAP = 330, 40, 30, 84
 
 
 @dataclass(frozen=True)
@@ -92,54 +90,19 @@ def _warnings(found: TransductiveResult | None, metric: str) -> tuple[str, ...]:
 
 def before_after(group: Group) -> Markup:
     """Draw inductive against transductive T1 and H: a dot a split; above the diagonal the set helped."""
-    series, parts = refined(group), []
-    for panel, (metric, title) in enumerate(METRICS):
-        points = [[_pair(cell, metric) for cell in one.cells] for one in series]
-        values = [value for several in points for pair in several for value in pair]
-        low, high = max(0.0, min(values) - 0.03), min(1.0, max(values) + 0.03)
-        left = _LEFT + panel * (_SIZE + _GAP)
-        parts += _panel(left, low, high, title, panel == 0)
-        for one, several in zip(series, points, strict=True):
-            parts += _dots(one, several, left, low, high)
-    width, height = _LEFT + 2 * _SIZE + _GAP + 16, _TOP + _SIZE + 44
-    return svg(width, height, "Inductive against transductive figures of every split, percent", parts)
+    panels = [
+        Panel(
+            title,
+            "inductive (%)",
+            "transductive (%)",
+            tuple(_dot(series, cell, metric) for series in refined(group) for cell in series.cells),
+        )
+        for metric, title in METRICS
+    ]
+    return scatter(panels, "Inductive against transductive figures of every split, percent")
 
 
-def _pair(cell: CellResult, metric: str) -> tuple[float, float]:
+def _dot(series: Series, cell: CellResult, metric: str) -> Dot:
     before = figure(cell, metric)
-    return before, before + transductive_change(cell, metric)
-
-
-def _panel(left: float, low: float, high: float, title: str, first: bool) -> list[str]:
-    bottom = _TOP + _SIZE
-    right = left + _SIZE
-    parts = [text(left, _TOP - 12, title, "head")]
-    step = 0.1 if high - low <= 0.6 else 0.2
-    tick = -int(-low / step - 1e-9) * step if low % step > 1e-9 else low
-    while tick <= high + 1e-9:
-        if tick >= low - 1e-9:
-            at = _SIZE * (tick - low) / (high - low)
-            parts.append(f'<path class="grid" d="M{left + at:.1f} {_TOP}V{bottom}M{left} {bottom - at:.1f}H{right}"/>')
-            parts.append(text(left + at, bottom + 17, f"{100 * tick:.0f}", "tick", "middle"))
-            parts.append(text(left - 7, bottom - at + 4, f"{100 * tick:.0f}", "tick", "end"))
-        tick += step
-    parts.append(f'<path class="same" d="M{left} {bottom}L{right} {_TOP}"/>')
-    parts.append(text(left + _SIZE / 2, bottom + 36, "inductive (%)", "axis", "middle"))
-    if first:
-        parts.append(
-            f'<text class="axis" text-anchor="middle" transform="translate(10 {_TOP + _SIZE / 2}) rotate(-90)">'
-            "transductive (%)</text>"
-        )
-    return parts
-
-
-def _dots(series: Series, points: Sequence[tuple[float, float]], left: float, low: float, high: float) -> list[str]:
-    scale = _SIZE / (high - low)
-    dots = []
-    for cell, (before, after) in zip(series.cells, points, strict=True):
-        said = f"{series.key}, split {cell.split.name}: {percent(before)} to {percent(after)}"
-        dots.append(
-            f'<circle class="split" cx="{left + scale * (before - low):.1f}" '
-            f'cy="{_TOP + _SIZE - scale * (after - low):.1f}" r="4"><title>{escape(said)}</title></circle>'
-        )
-    return [f'<g style="{colour(series)}">{"".join(dots)}</g>']
+    after = before + transductive_change(cell, metric)
+    return Dot(series, before, after, f"{series.key}, split {cell.split.name}: {percent(before)} to {percent(after)}")
