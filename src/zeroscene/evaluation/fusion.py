@@ -8,24 +8,25 @@ are taken. Then gamma is chosen for the sum as for any method.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from zeroscene.evaluation.calibration import choose_gamma
-from zeroscene.evaluation.results import Choice, rounded
+from zeroscene.evaluation.results import CandidateRecord, Choice, rounded
 from zeroscene.evaluation.selection import (
     FEW_CLASSES,
     FOLDS,
     NO_FOLDS,
     Best,
+    Chosen,
     Fold,
     FoldMeasure,
     best_options,
     candidate_record,
     fold_records,
-    select,
+    select_in_folds,
     too_few_classes,
     validation_folds,
 )
@@ -38,6 +39,23 @@ from zeroscene.semantics.table import ClassTable
 Weights = tuple[float, ...]
 
 
+def choose_in_folds(
+    method: type[AnyMethod],
+    train: TrainingSet,
+    classes: ClassTable | TableSource,
+    *,
+    fixed: Mapping[str, Any] | None = None,
+    folds: int = FOLDS,
+    seed: int = 0,
+) -> Chosen:
+    """Choose options and gamma of any method on seen classes only: `select_in_folds`, or `select_fusion`.
+
+    Args and Raises are those of `selection.select_in_folds`.
+    """
+    wanted = select_fusion if issubclass(method, Fusion) else select_in_folds
+    return wanted(method, train, classes, fixed=fixed, folds=folds, seed=seed)
+
+
 def choose(
     method: type[AnyMethod],
     train: TrainingSet,
@@ -47,12 +65,8 @@ def choose(
     folds: int = FOLDS,
     seed: int = 0,
 ) -> Choice:
-    """Choose options and gamma of any method on seen classes only: `select`, or `select_fusion` for a fusion.
-
-    Args and Raises are those of `selection.select`.
-    """
-    wanted = select_fusion if issubclass(method, Fusion) else select
-    return wanted(method, train, classes, fixed=fixed, folds=folds, seed=seed)
+    """Return the choice of `choose_in_folds`; arguments and errors are the same."""
+    return choose_in_folds(method, train, classes, fixed=fixed, folds=folds, seed=seed).choice
 
 
 def select_fusion(
@@ -63,7 +77,7 @@ def select_fusion(
     fixed: Mapping[str, Any] | None = None,
     folds: int = FOLDS,
     seed: int = 0,
-) -> Choice:
+) -> Chosen:
     """Choose the options, scales and weights of the members of a fusion, and gamma, on seen classes only.
 
     Args:
@@ -85,7 +99,7 @@ def select_fusion(
     source = source_of(classes).within(train)
     made = validation_folds(train, folds, seed)
     if not made:
-        return Choice(selection="honest", options=given, gamma=0.0, note=NO_FOLDS)
+        return Chosen(Choice(selection="honest", options=given, gamma=0.0, note=NO_FOLDS))
     tables = [source.of(fold.train, train.seen) for fold in made]
     found = [
         best_options(method_class(member.method), made, [member.vectors(t) for t in tables], member.options, seed)
@@ -99,8 +113,9 @@ def select_fusion(
     areas = [blend.area(weights) for weights in tried]
     chosen = tried[int(np.argmax(areas))]
     alone = [tuple(float(i == k) for i in range(len(members))) for k in range(len(members))]
-    gamma, harmonic = choose_gamma([measure.curve for measure in blend.measures(chosen)])
-    return Choice(
+    measures = blend.measures(chosen)
+    gamma, harmonic = choose_gamma([measure.curve for measure in measures])
+    choice = Choice(
         selection="honest",
         options=_options(given, members, found, scales, chosen),
         gamma=gamma,
@@ -108,10 +123,13 @@ def select_fusion(
         candidates=tuple(
             candidate_record(_options(given, members, found, scales, weights), blend.measures(weights))
             for weights in dict.fromkeys([*alone, chosen])
-        ),
+        )
+        if len(members) > 1
+        else _of_one(given, members[0], found[0], scales[0], chosen),
         folds=fold_records(made),
         note=FEW_CLASSES if few else _note(members, chosen, max(areas), [blend.area(weights) for weights in alone]),
     )
+    return Chosen(choice, made, tuple(measures))
 
 
 def grid(members: int) -> list[Weights]:
@@ -186,6 +204,18 @@ def _options(
         for member, best, scale, weight in parts
     ]
     return {**given, "members": chosen}
+
+
+def _of_one(
+    given: Mapping[str, Any], member: Member, best: Best, scale: float, weights: Weights
+) -> tuple[CandidateRecord, ...]:
+    """Return the records of all option sets that were tried for the one member."""
+    return tuple(
+        record.model_copy(
+            update={"options": _options(given, [member], [replace(best, options=record.options)], [scale], weights)}
+        )
+        for record in best.candidates
+    )
 
 
 def _note(members: Sequence[Member], weights: Weights, area: float, alone: Sequence[float]) -> str:

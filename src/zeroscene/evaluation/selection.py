@@ -81,7 +81,7 @@ def _fold(train: TrainingSet, group: set[str], seed: int) -> Fold | None:
     return Fold(TrainingSet(pictures.take(~kept_back & ~of_unseen), seen), pictures.take(kept_back | of_unseen), unseen)
 
 
-def select(
+def select_in_folds(
     method: type[AnyMethod],
     train: TrainingSet,
     classes: ClassTable | TableSource,
@@ -89,7 +89,7 @@ def select(
     fixed: Mapping[str, Any] | None = None,
     folds: int = FOLDS,
     seed: int = 0,
-) -> Choice:
+) -> "Chosen":
     """Choose options and gamma on seen classes only.
 
     Args:
@@ -111,11 +111,11 @@ def select(
     if not made:
         first = option_sets(method, given)[0]
         build(method, first, seed)
-        return Choice(selection="honest", options=first, gamma=0.0, note=NO_FOLDS)
+        return Chosen(Choice(selection="honest", options=first, gamma=0.0, note=NO_FOLDS))
     tables = [source.of(fold.train, train.seen) for fold in made]
     best = best_options(method, made, tables, given, seed)
     gamma, harmonic = choose_gamma([measure.curve for measure in best.measures])
-    return Choice(
+    choice = Choice(
         selection="honest",
         options=best.options,
         gamma=gamma,
@@ -124,6 +124,20 @@ def select(
         folds=fold_records(made),
         note=FEW_CLASSES if too_few_classes(made) else "",
     )
+    return Chosen(choice, made, best.measures)
+
+
+def select(
+    method: type[AnyMethod],
+    train: TrainingSet,
+    classes: ClassTable | TableSource,
+    *,
+    fixed: Mapping[str, Any] | None = None,
+    folds: int = FOLDS,
+    seed: int = 0,
+) -> Choice:
+    """Return the choice of `select_in_folds`; arguments and errors are the same."""
+    return select_in_folds(method, train, classes, fixed=fixed, folds=folds, seed=seed).choice
 
 
 @dataclass(frozen=True)
@@ -153,6 +167,15 @@ class FoldMeasure:
             t1(confusion_matrix(y, among_unseen.best(), len(fold.unseen))),
             seen_unseen_curve(among_all.values, fold.validation.label_indices(among_all.classes), is_seen),
         )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was chosen, with the folds and what the chosen method does in each; no folds where there is one class."""
+
+    choice: Choice
+    folds: tuple[Fold, ...] = ()
+    measures: tuple[FoldMeasure, ...] = ()
 
 
 @dataclass(frozen=True)
