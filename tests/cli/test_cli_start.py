@@ -24,7 +24,7 @@ COMMANDS = (
     "synthetic",
 )
 GROUPS = {
-    "classes": ("knowledge", "text", "show", "check"),
+    "classes": ("knowledge", "text", "sensitivity", "show", "check"),
     "split": ("random", "standard", "show"),
     "synthetic": ("pictures", "mosaic", "classes"),
 }

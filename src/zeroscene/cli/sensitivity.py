@@ -64,6 +64,7 @@ def command(
     """Print the spread."""
     from zeroscene.embeddings.store import EmbeddingStore
     from zeroscene.encoders.text import load_text_encoder
+    from zeroscene.errors import OptionError
     from zeroscene.evaluation.sensitivity import prompt_sensitivity
     from zeroscene.semantics.prompts import prompt_warnings
     from zeroscene.semantics.text import encode_prompts
@@ -72,6 +73,8 @@ def command(
 
     output = Output(as_json)
     x = EmbeddingStore.open(embeddings).read()
+    if not names and x.labels is None:
+        raise OptionError(f"{embeddings} has no labels: name the classes to choose among")
     asked = class_names(names) if names else x.classes
     reader = CachedTextEncoder(load_text_encoder(encoder, download=download))
     words = words_for(asked, reader, texts=texts, templates=template, vocabulary=vocabulary)
