@@ -31,7 +31,7 @@ def test_what_means_nearly_the_same_is_left_out():
 
 def test_by_attributes_too():
     left = distinct(knowledge_table(["dense_residential"]), knowledge_table([
-        "medium_residential", "beach", "forest", "harbor", "river", "desert", "storage_tank", "airplane",,
+        "medium_residential", "beach", "forest", "harbor", "river", "desert", "storage_tank", "airplane",
         "snow_mountain", "lake", "freeway",
     ]))  # fmt: skip
     assert "medium_residential" not in left.classes

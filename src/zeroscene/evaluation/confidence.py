@@ -44,6 +44,7 @@ QUANTILE: Final = 0.1
 PRECISIONS: Final = (*(round(0.5 + 0.05 * i, 2) for i in range(8)), *(round(0.9 + 0.01 * i, 2) for i in range(10)))
 SIZES: Final = (*range(2, 11), 12, 15, 20, 25, 30, 40, 60, 80, 100)
 _DRAWS, _REFINED_DRAWS = 40, 4  # sets of candidates of each size, over all folds
+_PICTURES = 20_000  # of a fold that are drawn from
 _REFINED_PICTURES = 4000  # of one set; the search for neighbours grows with the square
 _WEIGHTINGS, _STEPS = 400, 400  # of classes; leads that are tried
 
@@ -129,14 +130,14 @@ def fit_confidence(
     kinds: dict[Kind, list[HeldOut]] = {"new": new, "mixed": mixed}
     settings: dict[Kind, Setting] = {}
     for kind, held in kinds.items():
-        usable = [one for one in held if len(one.classes) > 1]
+        rng = np.random.default_rng(seed)
+        usable = [one.thinned(_PICTURES, rng) for one in held if len(one.classes) > 1]
         if not usable:
             continue
         sizes = SIZES if kind == "new" else ()
         settings[kind] = calibrated(sets_of(usable, sizes, _DRAWS, seed))
         if refined:
             drawn = sets_of(usable, sizes, _REFINED_DRAWS, seed)
-            rng = np.random.default_rng(seed)
             name: Kind = "new refined" if kind == "new" else "mixed refined"
             settings[name] = calibrated((one.thinned(_REFINED_PICTURES, rng).refined() for one in drawn), 1.0)
     return Confidence(seen=train.seen, settings=settings)
@@ -231,9 +232,11 @@ def thresholds_of(candidates: int, lead: Array, right: Mask, of: Indices, sets: 
     last = np.flatnonzero(np.append(lead[1:] < lead[:-1], True))  # equal leads are answered together
     tried = last[np.unique(np.linspace(0, len(last) - 1, min(_STEPS, len(last))).astype(int))]
     classes = int(of.max()) + 1
-    member = of[:, None] == np.arange(classes)
-    answered = np.cumsum(member, axis=0)[tried]
-    correct = np.cumsum(member & right[:, None], axis=0)[tried]
+    cell = np.searchsorted(tried, np.arange(len(lead))) * classes + of
+    answered, correct = (
+        np.cumsum(np.bincount(cell[rows], minlength=len(tried) * classes).reshape(-1, classes), axis=0)
+        for rows in (slice(None), right)
+    )
     sure = _sure_precision(answered, correct, sets)
     shares = (tried + 1) / len(lead)
     promises = []
