@@ -103,6 +103,7 @@ def test_with_one_member_every_figure_is_that_of_the_member(trial, views):
     assert fused.zsl == alone.zsl
     assert fused.choice.gamma == alone.choice.gamma
     assert fused.choice.options["members"][0]["options"] == alone.choice.options
+    assert [record.t1_folds for record in fused.choice.candidates] == [c.t1_folds for c in alone.choice.candidates]
 
 
 def test_options_of_a_member_are_those_it_would_get_alone(trial, views):

@@ -1,19 +1,21 @@
 import numpy as np
 import pytest
 from benchmark_job import plan
-from evaluation_world import pictures, split, write_store
+from evaluation_world import pictures, split, table, write_store
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscene.embeddings.grids import TokenGrids
 from zeroscene.errors import DuplicateNameError, OptionError, SplitError, StoreError, UnknownNameError
 from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan, all_classes, grids_fingerprint, slug
+from zeroscene.evaluation.protocol import carve
 from zeroscene.evaluation.tables import embeddings_fingerprint
-from zeroscene.evaluation.worker import load_embeddings
+from zeroscene.evaluation.worker import load_embeddings, load_source
 from zeroscene.methods import registry
 from zeroscene.methods.eszsl import ESZSL
 from zeroscene.scenes.split_files import write_splits
 from zeroscene.scenes.splits import Split
+from zeroscene.semantics.views import view
 
 
 def test_cells_run_through_methods_encoders_tables_splits_and_seeds():
@@ -140,3 +142,43 @@ def test_a_plan_file_is_read_strictly_and_relative_to_itself(tmp_path, changed, 
     assert (read.name, read.embeddings) == ("my plan", {"tiny": tmp_path / "store"})
     assert [s.name for s in read.splits] == ["2", "1"]
     assert (read.selection, read.folds, read.holdout, read.seeds) == ("honest", 4, 0.2, (0,))
+
+
+VIEWS_PLAN = """\
+embeddings: {tiny: store}
+tables:
+  both:
+    views: {attributes: classes.csv, others: others.csv}
+splits: [splits.json]
+methods:
+  - {name: fusion, options: {members: [{method: kernel, view: attributes}, {method: eszsl, view: others}]}}
+"""
+
+
+def test_views_of_a_plan_become_one_source(tmp_path):
+    write_splits(tmp_path / "splits.json", plan().splits)
+    table().write(tmp_path / "classes.csv")
+    table(seed=3).write(tmp_path / "others.csv")
+    (tmp_path / "plan.yaml").write_text(VIEWS_PLAN)
+    read = BenchmarkPlan.read(tmp_path / "plan.yaml")
+    assert read.tables["both"] == {"attributes": tmp_path / "classes.csv", "others": tmp_path / "others.csv"}
+    source = load_source(read.tables["both"], read.classes)
+    train = carve(pictures(), split()).train_all
+    assert (
+        view(source.of(train, train.seen), "others").matrix.tobytes()
+        == table(seed=3).select(train.seen).matrix.tobytes()
+    )
+
+
+@pytest.mark.parametrize("entry", ["{views: classes.csv}", "{views: {}}", "{views: {a: classes.csv}, encoder: tiny}"])
+def test_views_stand_alone_and_name_their_tables(tmp_path, entry):
+    write_splits(tmp_path / "splits.json", plan().splits)
+    wrong = VIEWS_PLAN.replace("\n    views: {attributes: classes.csv, others: others.csv}", " " + entry)
+    (tmp_path / "plan.yaml").write_text(wrong)
+    with pytest.raises(OptionError, match="table 'both': `views` stands alone"):
+        BenchmarkPlan.read(tmp_path / "plan.yaml")
+
+
+def test_a_fusion_looks_at_token_grids_where_a_member_does():
+    assert not MethodPlan("fusion", {"members": [{"method": "kernel"}]}).reads_grids
+    assert MethodPlan("fusion", {"members": [{"method": "kernel"}, {"method": "dsva"}]}).reads_grids

@@ -204,9 +204,12 @@ def _training_set(pictures: "Embeddings", seen: list[str] | None, split: str | N
 
 def evidence(choice: "Choice") -> list[str]:
     """Return what was chosen and on what evidence, in lines for people."""
-    options = ", ".join(f"{name} = {value}" for name, value in choice.options.items()) or "the defaults"
-    lines = [f"options: {options}"]
-    if choice.candidates:
+    from zeroscene.methods.fusion import in_words
+
+    fused = len(choice.options.get("members", ())) > 1
+    said = (" + " if fused else ", ").join(in_words(choice.options))
+    lines = [f"{'sum of' if fused else 'options'}: {said or 'the defaults'}"]
+    if choice.candidates and not fused:
         best = next(c for c in choice.candidates if c.options == choice.options)
         lines.append(
             f"  best of {len(choice.candidates)}: T1 {100 * best.t1:.1f} % on seen classes that played unseen "

@@ -189,6 +189,19 @@ class Fusion(ZeroShotMethod[FusionOptions]):
         return loaded
 
 
+def in_words(options: Mapping[str, Any]) -> list[str]:
+    """Return options in words: one entry for each member of a fusion, or for each option of another method."""
+    if "members" not in options:
+        return [f"{name} = {value}" for name, value in options.items()]
+    entries = []
+    for member in options["members"]:
+        name = f"{member['method']} on {member['view']}" if member.get("view") else member["method"]
+        weight = member.get("weight")
+        own = ", ".join(in_words(member.get("options", {}))) or "the defaults"
+        entries.append(f"{'' if weight is None else f'{weight:g} '}{name} ({own})")
+    return entries
+
+
 def spread(scores: Matrix) -> float:
     """Return the standard deviation of (N, C) scores about each picture's mean; 1 where all are the same."""
     wide = scores.astype(np.float64)
