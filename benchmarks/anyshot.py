@@ -62,6 +62,7 @@ STUDIED: Sequence[Mapping[str, float]] = (
     {"lead": 1.0},
     {"lead": 4.0},
 )
+STUDIED_SHOTS = (1, 4, 16)
 STUDIED_CACHES = ((1.0, 5.5), (3.0, 3.0), (3.0, 5.5), (10.0, 3.0), (10.0, 5.5), (30.0, 5.5), (30.0, 10.0))
 
 Figures = dict[str, Any]
@@ -170,6 +171,9 @@ RULES: Mapping[str, Rule] = {
 }
 
 
+SHOWN_OF_HALF = ("any-shot", "cache, chosen")
+
+
 def measure(draws: Sequence[Draw], rules: Mapping[str, Rule], shots: Sequence[int] = SHOTS) -> Figures:
     """Return the accuracies in percent, one of each draw: `all` classes with examples, half with them and half not."""
     found: Figures = {"zero-shot": {"all": [], "with": [], "without": []}, "refined": {"all": []}}
@@ -242,13 +246,18 @@ def study(store: Path, world: Sequence[Path] | None) -> Figures:
         texts = ClassTable.read(world[1])
         bed = Bed(drawn, Scores(drawn.ids, texts.classes, cosine_scores(drawn.x, texts.matrix)))
         beds["world"] = [Draw.of(bed, seed) for seed in range(3)]
+    return {name: measure(draws, studied(), STUDIED_SHOTS) for name, draws in beds.items()}
+
+
+def studied() -> dict[str, Rule]:
+    """Return our rule with one option changed at a time, and caches."""
     rules: dict[str, Rule] = {}
     for changed in STUDIED:
         name = ", ".join(f"`{option}={value:g}`" for option, value in changed.items()) or "nothing"
         rules[name] = partial(ours, options=AnyShotOptions.of(changed, "any-shot"))
     for alpha, beta in STUDIED_CACHES:
         rules[f"cache, alpha {alpha:g}, beta {beta:g}"] = partial(cache, vectors="power", alpha=alpha, beta=beta)
-    return {name: measure(draws, rules, (1, 4, 16)) for name, draws in beds.items()}
+    return rules
 
 
 def mean(values: Sequence[float]) -> str:
@@ -262,28 +271,26 @@ def markdown(found: Figures) -> dict[str, str]:
     if "beds" in found:
         lines = [f"| scores | rule | 0 examples | {heads} |", "|---|---|---|" + "---|" * len(SHOTS)]
         half = [f"| scores | rule | classes | 0 examples | {heads} |", "|---|---|---|---|" + "---|" * len(SHOTS)]
-        for bed, figures in found["beds"].items():
+        for bed, figures in sorted(found["beds"].items(), reverse=True):
             for name in RULES:
                 of = figures[name]
                 start = "refined" if name == "any-shot, refined" else "zero-shot"
                 zero = "-" if name == "nearest mean" else mean(figures[start]["all"])
                 lines.append(f"| {bed} | {name} | {zero} | {_cells(of, 'all')} |")
-                if name == "any-shot, refined":
+                if name not in SHOWN_OF_HALF:
                     continue
                 for key in ("with", "without"):
-                    zero = "-" if name == "nearest mean" else mean(figures["zero-shot"][key])
+                    zero = mean(figures["zero-shot"][key])
                     half.append(f"| {bed} | {name} | {key} examples | {zero} | {_cells(of, key)} |")
         tables |= {"anyshot": lines, "anyshot_half": half}
     if "study" in found:
         beds = found["study"]
         lines = ["| changed | bed | 1, 4, 16 of all classes | with, without: 1 | 4 | 16 |", "|---|---|---|---|---|---|"]
-        for name in next(iter(beds.values())):
+        for name in studied():
             for bed, figures in beds.items():
-                if name in ("zero-shot", "refined"):
-                    continue
-                of = figures[name]
-                every = ", ".join(f"{np.mean(of[count]['all']):.1f}" for count in of)
-                parts = (f"{np.mean(of[c]['with']):.1f}, {np.mean(of[c]['without']):.1f}" for c in of)
+                of = [figures[name][str(count)] for count in STUDIED_SHOTS]
+                every = ", ".join(f"{np.mean(one['all']):.1f}" for one in of)
+                parts = (f"{np.mean(one['with']):.1f}, {np.mean(one['without']):.1f}" for one in of)
                 lines.append(f"| {name} | {bed} | {every} | {' | '.join(parts)} |")
         for bed, figures in beds.items():
             zero = figures["zero-shot"]

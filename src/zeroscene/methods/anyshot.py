@@ -1,7 +1,7 @@
 """Any-shot: a handful of labelled pictures, of some classes or of all, improves the scores of a fitted method.
 
 The scores s_ic of the method stay what they are; examples (x_i, y_i) add a correction that is linear in a space z, the
-one of `transduction.space` with its map to it, and of unit length:
+one of `transduction.space` with vectors of unit length:
 
     f_c(x) = beta s_c(x) + z(x) . w_c - caution log(1 + n_c)
     W      = argmin  - sum_i log softmax(beta s(x_i) + z_i W)_{y_i}  +  |W|^2 / (2 deviation)
@@ -39,10 +39,10 @@ from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, DatasetNotFoundError
 from zeroscene.files import replacing
 from zeroscene.methods.contract import Indices, Matrix, Scores, State, ZeroShotMethod
-from zeroscene.methods.scaling import apply_scaling, fit_scaling
 from zeroscene.methods.transduction import mixture
+from zeroscene.methods.transduction.mapped import fit_map, to_map
 from zeroscene.methods.transduction.refine import Refined, TransductionOptions, as_refined, logit_scale, prepared
-from zeroscene.methods.transduction.space import Array, all_alike, nearest, neighbour_covariance, principal, whitened
+from zeroscene.methods.transduction.space import Array
 from zeroscene.semantics.table import ClassTable
 from zeroscene.vectors import products, unit_rows
 
@@ -50,7 +50,6 @@ FILE: Final = "anyshot.safetensors"
 """Name of the file beside a saved method; without it the method answers as before."""
 
 _FORMAT = "zeroscene-anyshot-1"
-_WIDTH, _NEIGHBOURS, _SHRINKAGE = 128, 8, 0.3  # of the space, as in the refinement
 _CERTAIN = 50.0  # logits by which the class of an example leads in a refinement
 _STEPS, _STILL = 5000, 1e-9
 _SAME = 1e-4  # difference of two vectors of one picture, in their lengths: batches and backends change the last bits
@@ -171,7 +170,7 @@ class AnyShot:
         state: State = {"x": x.x.astype(np.float32), "counts": examples.counts}
         if len(x):
             everything = np.concatenate([reference.x, x.x]).astype(np.float32)
-            state |= _fit_space(everything)
+            state |= fit_map(everything)
             beta = logit_scale(np.concatenate([scores.values, examples.scores.values]), given.lead)
             z = _to_space(state, state["x"])
             offset = beta * examples.scores.values.astype(np.float64)
@@ -360,24 +359,8 @@ def check_same(scores: Scores, pictures: Embeddings, what: str) -> None:
             raise DataFormatError(f"any-shot, {what}: row {row} of the scores is {given!r}, of the pictures {own!r}")
 
 
-def _fit_space(x: Matrix) -> State:
-    state = fit_scaling("power", x, "space")
-    if all_alike(x):
-        return state | {"space.centre": np.zeros(x.shape[1]), "space.basis": np.zeros((x.shape[1], 0))}
-    scaled = apply_scaling("power", state, x, "space")
-    centre = scaled.mean(axis=0, dtype=np.float64)
-    z = principal(scaled, _WIDTH)
-    z -= z.mean(axis=0)
-    near, _ = nearest(z, _NEIGHBOURS)
-    # Principal coordinates are orthogonal, so these are the directions that lead to them.
-    directions = (scaled - centre).T @ z / np.maximum(np.square(z).sum(axis=0), 1e-300)
-    basis = whitened(directions, neighbour_covariance(z, near), _SHRINKAGE)
-    return state | {"space.centre": centre, "space.basis": basis}
-
-
 def _to_space(state: State, x: Matrix) -> Array:
-    scaled = apply_scaling("power", state, x, "space")
-    z = (scaled.astype(np.float64) - state["space.centre"]) @ state["space.basis"]
+    z = to_map(state, x)
     return np.asarray(z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-300), np.float64)
 
 
