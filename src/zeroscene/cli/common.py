@@ -12,6 +12,7 @@ from zeroscene.errors import OptionError
 
 if TYPE_CHECKING:
     from zeroscene.serving.answers import Answers
+    from zeroscene.serving.labeller import Asking
 
 OUTPUT, ENCODER, CLASSES, SELECTION = "Output", "Encoder", "Class names", "Selection"
 
@@ -37,7 +38,7 @@ ClassFolder = Annotated[
 
 Template = Annotated[
     list[str] | None,
-    typer.Option("--template", help="Prompt with {} for the text, or aerial.", rich_help_panel=CLASSES),
+    typer.Option("--template", help="Prompt with {} for the text, or a set of them.", rich_help_panel=CLASSES),
 ]
 Download = Annotated[
     bool, typer.Option("--download", help="Fetch an encoder that is not cached.", rich_help_panel=ENCODER)
@@ -51,6 +52,18 @@ Refine = Annotated[
     typer.Option(
         "--refine", metavar="PRIORS", help="Let the set of pictures correct its scores; class sizes free or balanced."
     ),
+]
+Least = Annotated[
+    float | None,
+    typer.Option("--least", metavar="P", help="Least probability of an answer; below it: none of these."),
+]
+Precision = Annotated[
+    float | None,
+    typer.Option("--precision", metavar="P", help="Wanted share of right answers; unsure ones: none of these."),
+]
+Examples = Annotated[
+    Path | None,
+    typer.Option("--examples", help="A few labelled pictures of some classes: folder of class folders, or store."),
 ]
 MovedEncoder = Annotated[
     str | None,
@@ -153,3 +166,18 @@ def tell(answers: "Answers", out: Path | None, output: Output) -> None:
     for note in answers.notes:
         typer.echo(f"note: {note}", err=True)
     output.result(value)
+
+
+def asking(priors: str | None, least: float | None, precision: float | None) -> "Asking":
+    """Return how a user wants pictures to be answered.
+
+    Raises:
+        OptionError: no such priors, or a number out of range.
+    """
+    if priors is not None:
+        one_of("--refine", priors, PRIORS)
+    from zeroscene.methods.transduction.refine import TransductionOptions
+    from zeroscene.serving.labeller import Asking
+
+    refine = None if priors is None else TransductionOptions.of({"priors": priors}, "--refine")
+    return Asking(refine=refine, least=least, precision=precision)

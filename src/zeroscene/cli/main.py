@@ -19,6 +19,7 @@ from zeroscene.cli import (
     explain,
     finetune,
     fit,
+    label,
     predict,
     pretrain,
     report,
@@ -87,7 +88,7 @@ def _options(
     pass
 
 
-for module in (embed, annotate, finetune, fit, predict, explain, benchmark, report, doctor, demo):
+for module in (embed, annotate, finetune, label, fit, predict, explain, benchmark, report, doctor, demo):
     app.command(module.NAME, help=module.HELP, rich_help_panel=module.PANEL)(module.command)
 app.add_typer(classes.app, name="classes", rich_help_panel="Prepare")
 app.add_typer(split.app, name="split", rich_help_panel="Prepare")

@@ -2,27 +2,24 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from zeroscene.cli.common import (
     OUTPUT,
-    PRIORS,
     Download,
+    Examples,
     Gamma,
     Json,
+    Least,
     MovedEncoder,
     Output,
+    Precision,
     Refine,
     SentenceEncoder,
     manual,
-    one_of,
 )
-
-if TYPE_CHECKING:
-    from zeroscene.encoders.base import ImageEncoder
-    from zeroscene.methods.transduction.refine import TransductionOptions
 
 NAME, PANEL = "predict", "Learn and predict"
 HELP = manual(
@@ -66,43 +63,29 @@ def command(
     ] = None,
     gamma: Gamma = None,
     refine: Refine = None,
+    least: Least = None,
+    precision: Precision = None,
+    examples: Examples = None,
     encoder: MovedEncoder = None,
     text_encoder: SentenceEncoder = None,
     download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Score the pictures and write the best class of each."""
-    from zeroscene.cli.common import tell
-    from zeroscene.serving.answering import Asking, answer
+    from zeroscene.cli.common import asking, tell
     from zeroscene.serving.answers import check_suffix
+    from zeroscene.serving.labeller import Labeller
     from zeroscene.serving.model import Model
-    from zeroscene.serving.stores import embedded
 
     if out is not None:
         check_suffix(out)
-    output = Output(as_json)
-    asking = Asking(refine=refinement(refine))
+    output, wish = Output(as_json), asking(refine, least, precision)
     loaded = Model.load(model)
     table = loaded.classes(classes, text_encoder, download)
-    asking = replace(asking, gamma=loaded.gamma if gamma is None else gamma)
-
-    def eye() -> "ImageEncoder":
-        return loaded.encoder(encoder, download=download)
-
-    with embedded(pictures, eye, out, grid=loaded.method.reads == "grids") as (x, skipped):
-        answers = answer(loaded.method, x, table, asking)
-    tell(replace(answers, skipped=skipped, made={"model": str(model), **answers.made}), out, output)
-
-
-def refinement(priors: str | None) -> "TransductionOptions | None":
-    """Return the options of the refinement that a user asked for, if any.
-
-    Raises:
-        OptionError: no such priors.
-    """
-    if priors is None:
-        return None
-    one_of("--refine", priors, PRIORS)
-    from zeroscene.methods.transduction.refine import TransductionOptions
-
-    return TransductionOptions.of({"priors": priors}, "--refine")
+    contrast = loaded.contrast(table) if len(table) == 1 else None
+    labeller = Labeller(
+        loaded.method, table, lambda: loaded.encoder(encoder, download=download), loaded.confidence, contrast
+    )
+    wish = replace(wish, gamma=loaded.gamma if gamma is None else gamma)
+    answers = labeller.label(pictures, wish, examples=examples, beside=out)
+    tell(replace(answers, made={"model": str(model), **answers.made}), out, output)

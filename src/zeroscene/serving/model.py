@@ -7,26 +7,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from zeroscene import names
-from zeroscene.errors import EncoderError, OptionError
+from zeroscene.errors import EncoderError, OptionError, UnknownNameError
 from zeroscene.evaluation.results import Choice
 from zeroscene.files import read_json, write_json
+from zeroscene.methods.confidence import Confidence
 from zeroscene.methods.registry import AnyMethod, load_method
+from zeroscene.semantics.bank import ClassBank
+from zeroscene.semantics.bank_entries import can_be_named, remedy
+from zeroscene.semantics.bank_file import BankFile
+from zeroscene.semantics.bank_parts import Entry
+from zeroscene.semantics.contrast import distinct
 from zeroscene.semantics.table import ClassTable
+from zeroscene.serving.bank import BANK, Bank
+from zeroscene.serving.class_names import class_names
 from zeroscene.serving.sources import Origin
 
 if TYPE_CHECKING:
     from zeroscene.encoders.base import ImageEncoder
 
+CONFIDENCE = "confidence.json"
 _CHOICE = "selection.json"
-_TABLES = {"attributes": "classes.csv", "embedding": "classes.safetensors"}
 
 
 def keep(folder: Path, choice: Choice, table: ClassTable, origin: Origin | None) -> None:
-    """Write the choice, the class table and the encoder's place beside a saved method."""
+    """Write the choice, the class bank and the encoder's place beside a saved method.
+
+    A bank that was there stays in the history of the new one.
+    """
     write_json(folder / _CHOICE, choice.to_json())
-    for name in _TABLES.values():
-        (folder / name).unlink(missing_ok=True)
-    table.write(folder / _TABLES[table.kind])
+    BankFile(folder / BANK).write(ClassBank.of(table), f"fitted with {len(table)} classes", "zeroscene fit")
     if origin is not None:
         origin.write(folder)
 
@@ -60,12 +69,40 @@ class Model:
         return Choice.from_json(read_json(path), str(path)).gamma if path.is_file() else 0.0
 
     @cached_property
-    def table(self) -> ClassTable | None:
-        """The class table of the fit, where it was kept."""
-        for name in _TABLES.values():
-            if (self.folder / name).is_file():
-                return ClassTable.read(self.folder / name)
-        return None
+    def confidence(self) -> Confidence | None:
+        """What turns scores into probabilities, where it was kept."""
+        path = self.folder / CONFIDENCE
+        return Confidence.read(path) if path.is_file() else None
+
+    def contrast(self, candidates: ClassTable) -> ClassTable | None:
+        """Return the classes of the fit that are not among the candidates and mean something else, if there are any."""
+        own = self.table
+        if own.space != candidates.space or all(name in candidates for name in own.classes):
+            return None
+        return distinct(candidates, own)
+
+    @cached_property
+    def bank(self) -> ClassBank:
+        """The classes of the model, as they are now.
+
+        Raises:
+            DatasetNotFoundError: the model has no class bank.
+            DataFormatError: it is damaged, or was changed by hand.
+            EncoderMismatchError: it was made for another model.
+        """
+        kept = Bank.at(self.folder)
+        held = kept.file.read()
+        kept.require_fit(held)
+        return held
+
+    @property
+    def table(self) -> ClassTable:
+        """The class table of all classes of the bank.
+
+        Raises:
+            DatasetNotFoundError, DataFormatError, EncoderMismatchError: as for `bank`.
+        """
+        return self.bank.table
 
     def encoder(self, given: str | None, **choices: Any) -> "ImageEncoder":
         """Return the image encoder of the fit.
@@ -89,43 +126,39 @@ class Model:
             )
         return noted.open(expected, **choices)
 
-    def classes(self, wanted: Sequence[str], text_encoder: str | None, download: bool = False) -> ClassTable:
+    def classes(
+        self, wanted: Sequence[str] | None = None, text_encoder: str | None = None, download: bool = False
+    ) -> ClassTable:
         """Return the vectors of the classes that a user asks about, in the vector space of the fit.
 
-        One table file is read as it is. Names that the fit's own table holds get its rows; other names go the way
-        that table was made: through the knowledge base or the sentence encoder.
+        One table file is read as it is. Names that the bank holds get its vectors; other names are made in its way,
+        for this once: through the knowledge base or the text encoder.
 
         Args:
-            wanted: one table file, or class names (`@FILE` reads one a line).
-            text_encoder: hub id or folder of the sentence encoder, for a table made of text.
-            download: allow the sentence encoder to be fetched.
+            wanted: one table file or bank, or class names (`@FILE` reads one a line); all of the bank without.
+            text_encoder: hub id or folder of the text encoder, for a bank of words; where it was last time without.
+            download: allow the text encoder to be fetched.
 
         Raises:
             UnknownNameError: a class is not known there; the nearest are listed.
-            OptionError: the table was made of text, and the sentence encoder is not given.
+            OptionError: the bank is empty, or a name alone says nothing to it; the message says what to do.
+            EncoderMismatchError: the text encoder is another one than the bank was made for.
         """
-        from zeroscene.serving.class_names import class_names
-
-        if len(wanted) == 1 and Path(wanted[0]).suffix in (".csv", ".safetensors"):
+        if wanted and len(wanted) == 1 and Path(wanted[0]).suffix in (".csv", ".safetensors", ".bank"):
             return ClassTable.read(Path(wanted[0]))
+        if not wanted:
+            if not len(self.bank):
+                raise OptionError(f"the class bank of {self.folder} is empty; add a class: zeroscene classes add")
+            return self.table
         asked = class_names([part.strip() for word in wanted for part in word.split(",") if part.strip()])
-        if self.table is None:
-            raise OptionError("the model keeps no class table; give --classes TABLE with a row for every class")
-        old = [name for name in asked if name in self.table]
-        new = [name for name in asked if name not in self.table]
-        if not new:
-            return self.table.select(asked)
-        made = self._new_classes(self.table, new, text_encoder, download)
-        return (self.table.select(old).union(made) if old else made).select(asked)
+        bank = self.bank
+        if new := [name for name in asked if name not in bank]:
+            for entry in self._made(bank, new, text_encoder, download):
+                bank = bank.added(entry)
+        return bank.table.select(asked)
 
-    def _new_classes(self, own: ClassTable, new: list[str], text_encoder: str | None, download: bool) -> ClassTable:
-        source = own.provenance.get("source")
-        if source == "knowledge":
-            from zeroscene.semantics.knowledge import knowledge_table
-
-            return knowledge_table(new)
-        if source == "text" and own.kind == "embedding":
-            from zeroscene.serving.texts import vectors_like
-
-            return vectors_like(own.provenance, new, text_encoder, download)
-        raise names.unknown(new, own.classes, "classes in the model's own table (give --classes TABLE)")
+    def _made(self, bank: ClassBank, new: list[str], text_encoder: str | None, download: bool) -> list[Entry]:
+        if not can_be_named(bank):
+            error = names.unknown(new, bank.classes, f"classes in {self.folder}")
+            raise UnknownNameError(f"{error}; add them with `zeroscene classes add`: {remedy(bank)}")
+        return Bank.at(self.folder).make(bank, new, encoder=text_encoder, download=download)

@@ -41,6 +41,17 @@ def open_pictures(folder: Path) -> SceneFolder:
         return SceneFolder.open_flat(folder)
 
 
+def require_pictures(place: Path) -> None:
+    """Refuse a place without pictures, before anything long begins.
+
+    Raises:
+        DatasetNotFoundError: there is no such folder.
+        DataFormatError: it holds no picture.
+    """
+    if not is_store(place):
+        SceneFolder.open_flat(place)
+
+
 @contextmanager
 def passing_store(
     pictures: SceneFolder, encoder: ImageEncoder, beside: Path | None, *, grid: bool = False
@@ -94,3 +105,26 @@ def embedded(
         return
     with passing_store(SceneFolder.open_flat(pictures), encoder(), beside, grid=grid) as store:
         yield store.read(grids=grid), tuple((s.id, s.reason) for s in store.skipped)
+
+
+@contextmanager
+def labelled(pictures: Path, encoder: Callable[[], ImageEncoder], *, grid: bool = False) -> Iterator[Embeddings]:
+    """Yield the vectors of labelled pictures: of a folder with a folder a class, or of a store.
+
+    Args:
+        pictures: folder or store.
+        encoder: opens the encoder, asked only for a folder of pictures.
+        grid: give the token grids too.
+
+    Raises:
+        DatasetNotFoundError: there are no such pictures.
+        DataFormatError: they have no labels.
+    """
+    if is_store(pictures):
+        found = EmbeddingStore.open(pictures).read(grids=grid)
+        if found.labels is None:
+            raise DataFormatError(f"{pictures}: examples need labels, and this store has none")
+        yield found
+        return
+    with passing_store(SceneFolder.open(pictures), encoder(), None, grid=grid) as store:
+        yield store.read(grids=grid)

@@ -1,0 +1,158 @@
+"""The labeller: from pictures and words to answers, honest about how sure they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zeroscene.embeddings.embeddings import Embeddings
+from zeroscene.encoders.base import EncoderIdentity
+from zeroscene.errors import OptionError, UnknownNameError
+from zeroscene.methods.confidence import Confidence, untrained_confidence
+from zeroscene.methods.prompts import Prompts
+from zeroscene.methods.transduction.refine import TransductionOptions
+from zeroscene.semantics.table import ClassTable
+from zeroscene.serving.answers import NONE
+from zeroscene.serving.labeller import Asking, Labeller
+
+EYE = EncoderIdentity("toy", "w", "p", "projection")
+READER = EncoderIdentity("toy", "w", "t", "text-projection")
+NAMES = ("forest", "river", "harbor", "desert")
+
+
+def table(classes=NAMES) -> ClassTable:
+    rows = np.eye(8, dtype=np.float32)[[NAMES.index(name) for name in classes]]
+    provenance = {"source": "text", "encoder": READER.to_json(), "space": "toy"}
+    return ClassTable(tuple(classes), rows, tuple(f"dim{i}" for i in range(8)), "embedding", provenance=provenance)
+
+
+def pictures(each=12, classes=NAMES, noise=0.35, seed=0) -> Embeddings:
+    rng = np.random.default_rng(seed)
+    y = np.repeat([NAMES.index(name) for name in classes], each)
+    # Words lie beside the pictures they mean: towards the next class, and without the four dimensions of looks.
+    x = np.eye(8)[y] + 0.6 * np.eye(8)[(y + 1) % 4] + np.eye(8)[4 + y] + noise * rng.normal(size=(len(y), 8))
+    labels = tuple(NAMES[i] for i in y)
+    return Embeddings(tuple(f"{seed}-{i}" for i in range(len(y))), x.astype(np.float32), EYE, labels)
+
+
+def labeller(classes=NAMES, confidence: Confidence | None = None, contrast: ClassTable | None = None) -> Labeller:
+    def nobody() -> None:
+        raise AssertionError("vectors are at hand; the encoder is not needed")
+
+    method = Prompts.untrained(EYE, table(classes))
+    return Labeller(method, table(classes), nobody, confidence or untrained_confidence(20.0), contrast)
+
+
+def test_probabilities_are_the_softmax_of_the_models_own_scale() -> None:
+    x = pictures()
+    answers = labeller().answer(x, Asking())
+    logits = 20.0 * labeller().method.scores(x, table()).values.astype(np.float64)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(answers.probability, expected.max(axis=1), rtol=1e-4)
+    assert answers.answered.all()
+
+
+def test_less_probable_answers_are_none_of_these() -> None:
+    every = labeller().answer(pictures(), Asking())
+    answers = labeller().answer(pictures(), Asking(least=0.9))
+    assert (answers.answered == (every.probability >= 0.9)).all()
+    assert 0 < answers.counts()[NONE] < len(answers)
+
+
+def test_a_precision_is_refused_where_nobody_calibrated() -> None:
+    with pytest.raises(OptionError, match="no precision can be promised: nobody calibrated"):
+        labeller().answer(pictures(), Asking(precision=0.95))
+
+
+def test_a_least_probability_and_a_precision_exclude_each_other() -> None:
+    with pytest.raises(OptionError, match="not for both"):
+        Asking(least=0.5, precision=0.9)
+    with pytest.raises(OptionError, match=r"least probability 1\.5 does not lie between 0 and 1"):
+        Asking(least=1.5)
+
+
+def test_refinement_over_the_set_names_more_pictures_right_and_says_what_it_did() -> None:
+    x = pictures(each=40)
+    wish = Asking(refine=TransductionOptions())
+    right = [
+        np.mean([row["class"] == label for row, label in zip(labeller().answer(x, w).rows(), x.labels, strict=True)])
+        for w in (Asking(), wish)
+    ]
+    assert right[1] > right[0]
+    assert labeller().answer(x, wish).made["refined"]["priors"] == "free"
+
+
+def test_one_class_alone_is_set_against_what_nobody_asked_about() -> None:
+    x = pictures(classes=("forest", "desert"), noise=0.2)
+    answers = labeller(("forest",), contrast=table(("river", "harbor", "desert"))).answer(x, Asking())
+    said = [row["class"] for row in answers.rows()]
+    assert np.mean([(a == "forest") == (b == "forest") for a, b in zip(said, x.labels, strict=True)]) > 0.9
+    assert "against 3 other classes" in answers.notes[-1]
+
+
+def test_one_class_alone_without_contrast_has_a_score_and_no_probability() -> None:
+    answers = labeller(("forest",)).answer(pictures(), Asking())
+    assert answers.probability is None
+    assert "no probability" in answers.notes[-1]
+    with pytest.raises(OptionError, match="name the others"):
+        labeller(("forest",)).answer(pictures(), Asking(least=0.5))
+
+
+def test_examples_help_and_are_told() -> None:
+    x, shown = pictures(each=30), pictures(each=8, seed=1)
+    right = [
+        np.mean([row["class"] == label for row, label in zip(made.rows(), x.labels, strict=True)])
+        for made in (labeller().answer(x, Asking()), labeller().answer(x, Asking(), shown))
+    ]
+    assert right[1] > right[0]
+    assert any("32 examples" in note for note in labeller().answer(x, Asking(), shown).notes)
+
+
+def test_an_example_of_another_class_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="harbor"):
+        labeller(("forest", "river")).answer(pictures(), Asking(), pictures(each=2, classes=("harbor",), seed=1))
+
+
+def test_pictures_that_are_examples_are_told() -> None:
+    x = pictures()
+    answers = labeller().answer(x, Asking(), x.take(range(3)))
+    assert any("3 of the pictures are examples themselves" in note for note in answers.notes)
+
+
+def test_the_command_and_the_function_agree(tmp_path: Path, tiny_pictures: Path) -> None:
+    from typer.testing import CliRunner
+
+    from zeroscene.cli.main import app
+    from zeroscene.serving.label import label
+
+    names = ["lake", "freeway", "snow mountain"]
+    answers = label(tiny_pictures, names)
+    done = CliRunner().invoke(app, ["label", str(tiny_pictures), *names, "-o", str(tmp_path / "labels.csv")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "labels.csv").read_text() == answers.csv()
+    right = [row["id"].split("/")[0] == row["class"].replace(" ", "_") for row in answers.rows()]
+    assert np.mean(right) > 0.8
+
+
+def test_a_saved_model_of_words_predicts_the_same(tmp_path: Path, tiny_pictures: Path) -> None:
+    from typer.testing import CliRunner
+
+    from zeroscene.cli.main import app
+
+    def run(*words: object) -> None:
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+
+    names, model = ["lake", "freeway", "snow mountain"], tmp_path / "model"
+    run("label", tiny_pictures, *names, "--save", model, "-o", tmp_path / "a.csv")
+    run("predict", model, tiny_pictures, "--classes", ",".join(names), "-o", tmp_path / "b.csv")
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+
+
+@pytest.fixture(scope="module")
+def tiny_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from zeroscene.scenes.synthetic.world import write_folder
+
+    folder = tmp_path_factory.mktemp("drawn") / "pictures"
+    write_folder(folder, ("lake", "freeway", "snow_mountain"), count=4, seed=11)
+    return folder
