@@ -15,8 +15,13 @@ TEMPORARY_PREFIX = ".writing-"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on any error it is removed.
+
+    Args:
+        path: the file.
+        durable: wait until the disk has it. Without, a power failure (not a killed process) may leave the file too
+            short: for what can be worked out again in less time than a disk needs.
 
     Raises:
         StoreError: the place cannot be written (no permission, disk full).
@@ -30,8 +35,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
+        if durable:
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)

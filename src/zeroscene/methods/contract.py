@@ -195,13 +195,23 @@ class ZeroShotMethod(ABC, Generic[O]):
         """
         fitted = self.require_fitted()
         x.check_encoder(fitted.encoder, f"the fitted {self.name}")
-        self._check_table(classes, fitted)
-        if not len(classes):
-            raise DataFormatError("the class table is empty; name at least one class")
+        self.check_table(classes)
         positions = names.index(fitted.seen, "seen classes")
         seen = np.array([positions.get(names.key(c), -1) for c in classes.classes], np.int64)
         values = self._score_pictures(x, classes, seen)
         return Scores(x.ids, classes.classes, values.astype(np.float32, copy=False))
+
+    def check_table(self, table: ClassTable) -> None:
+        """Refuse a table that the fitted method cannot score.
+
+        Raises:
+            NotFittedError: `fit` or `load` comes first.
+            EncoderMismatchError: its class vectors mean something else than those of the fit.
+            DataFormatError: it is empty.
+        """
+        self._check_table(table, self.require_fitted())
+        if not len(table):
+            raise DataFormatError("the class table is empty; name at least one class")
 
     def _check_table(self, table: ClassTable, fitted: Fitted) -> None:
         """Refuse class vectors that mean something else than those of the fit."""
