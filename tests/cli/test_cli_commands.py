@@ -186,7 +186,8 @@ class TestSplit:
 class TestFit:
     def test_keeps_what_predict_needs(self, model: Path) -> None:
         kept = {file.name for file in model.iterdir()}
-        assert kept == {"method.safetensors", "method.json", "card.md", "selection.json", "classes.csv", "origin.json"}
+        bank = {"classes.bank", "classes.bank.history"}
+        assert kept == {"method.safetensors", "method.json", "card.md", "selection.json", "origin.json", *bank}
         choice = json.loads((model / "selection.json").read_text())
         assert choice["selection"] == "honest"
         assert len(choice["candidates"]) > 1

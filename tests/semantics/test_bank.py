@@ -287,11 +287,12 @@ class TestWords:
         np.testing.assert_array_equal(found.vector, expected.matrix[0])
         assert found.texts == ("rows of dark panels", "a field of glass")
 
-    def test_a_bare_name_is_said_as_the_others_are(self):
-        for said in ("names", "synonyms", "descriptions"):
-            own = ClassBank.of(text_table(CLASSES, Words(), texts=said))
-            assert entries.usual_texts(own) == said
-        (found,) = entries.from_words(own, ["airport"], Words())
+    def test_a_bare_name_is_a_text_and_for_attributes_its_description(self):
+        assert entries.from_words(bank("text"), ["DenseAirport"], Words())[0].texts == ("dense airport",)
+        assert entries.from_words(bank("annotated"), ["airport"], Words())[0].texts == (description("airport"),)
+
+    def test_what_is_said_of_bare_names_can_be_chosen(self):
+        (found,) = entries.make(bank("text"), ["airport"], lambda _: Words(), said=lambda *_: "descriptions")
         assert found.texts == (description("airport"),)
 
     @pytest.mark.parametrize("kind", ["text", "annotated", "prompted"])

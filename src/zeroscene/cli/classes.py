@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroscene.cli import sensitivity
+from zeroscene.cli import bank, sensitivity
 from zeroscene.cli.common import (
     CLASSES,
     ENCODER,
@@ -132,6 +132,7 @@ def text(
 
 
 app.command(sensitivity.NAME, help=sensitivity.HELP)(sensitivity.command)
+bank.register(app)
 
 
 @app.command(

@@ -98,7 +98,7 @@ def command(
             f"{model} does not predict by the places of a picture, so there is no map to measure; fit it with "
             "predict=all, or on a class table that brings words for its attributes (annotate)"
         )
-    table = _candidates(loaded, classes, text_encoder, download)
+    table = loaded.classes(classes, text_encoder, download)
     if against is not None:
         table.select([against])
     cards = [_class_card(loaded, table, name, out, wanted, text_encoder, download) for name in of_class or ()]
@@ -246,18 +246,6 @@ def _beside(table: "ClassTable", other: "ClassTable | None") -> "ClassTable":
         return table
     new = [name for name in other.classes if name not in table]
     return table.union(other.select(new)) if new else table
-
-
-def _candidates(
-    model: "Model", classes: Sequence[str] | None, text_encoder: str | None, download: bool
-) -> "ClassTable":
-    from zeroscene.errors import OptionError
-
-    if classes:
-        return model.classes(classes, text_encoder, download)
-    if model.table is None:
-        raise OptionError("the model keeps no class table; give --classes TABLE with a row for every class")
-    return model.table
 
 
 def _subtracted(model: "Model", table: "ClassTable", gamma: float | None) -> dict[str, float]:

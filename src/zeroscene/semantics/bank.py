@@ -144,7 +144,7 @@ class ClassBank:
         Raises:
             DuplicateNameError: the class is there already, however it is spelled.
         """
-        self._require_new(entry.name)
+        self.require_new(entry.name)
         at = len(self) if at is None else at
         return replace(self, entries=(*self.entries[:at], entry, *self.entries[at:]))
 
@@ -166,7 +166,7 @@ class ClassBank:
         """
         entry = self.entry(name)
         if names.key(new) != names.key(name):
-            self._require_new(new)
+            self.require_new(new)
         return self.described(replace(entry, name=new), of=name)
 
     def described(self, entry: Entry, of: str | None = None) -> Self:
@@ -182,7 +182,12 @@ class ClassBank:
         at = self.position(entry.name if of is None else of)
         return replace(self, entries=(*self.entries[:at], entry, *self.entries[at + 1 :]))
 
-    def _require_new(self, name: str) -> None:
+    def require_new(self, name: str) -> None:
+        """Refuse a name that a class has already.
+
+        Raises:
+            DuplicateNameError: one has it, however it is spelled.
+        """
         if name in self:
             known = self.entry(name).name
             spelled = "" if known == name else f", spelled {known!r}"

@@ -7,7 +7,7 @@ by a line for each attribute, fitted on the classes of the bank that have texts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, get_args
+from typing import Final
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from zeroscene.semantics.bank import ClassBank
 from zeroscene.semantics.bank_parts import Entry, Recipe
 from zeroscene.semantics.prompts import NEAR
 from zeroscene.semantics.table import ClassTable, Matrix
-from zeroscene.semantics.text import Said, Texts, class_texts, text_table
+from zeroscene.semantics.text import Texts, class_texts, text_table
 from zeroscene.semantics.views import is_joined, labels, view
 from zeroscene.vectors import mapped, unit_rows
 
@@ -35,6 +35,7 @@ def make(
     *,
     texts: Texts | None = None,
     values: Mapping[str, float] | None = None,
+    said: Callable[[ClassBank, Sequence[str], TextEncoder], Texts] | None = None,
 ) -> list[Entry]:
     """Return classes made as the bank's recipe says; in a bank of several views, each view of them its own way.
 
@@ -44,6 +45,7 @@ def make(
         open_encoder: returns the text encoder of an identity; asked only where words are needed.
         texts: what the classes look like; without it and without values, the knowledge base or their names say it.
         values: attribute values of the one class.
+        said: returns what is said of classes of which no text is given, where words are needed.
 
     Raises:
         OptionError: the bank cannot be told so; the message says what it needs.
@@ -51,7 +53,7 @@ def make(
         EncoderMismatchError, EncoderError: as for `from_words`.
     """
     if is_joined(bank.table):
-        return _joined(bank, wanted, open_encoder, texts, values)
+        return _joined(bank, wanted, open_encoder, texts, values, said)
     if values is not None:
         return [from_attributes(bank, name, values) for name in wanted]
     if texts is None and is_knowledge(bank):
@@ -61,7 +63,8 @@ def make(
             f"{', '.join(map(repr, wanted))}: a name alone says nothing to a bank of source {bank.recipe.source!r}; "
             f"{remedy(bank)}"
         )
-    return from_words(bank, wanted, open_encoder(bank.recipe.encoder), texts)
+    reader = open_encoder(bank.recipe.encoder)
+    return from_words(bank, wanted, reader, said(bank, wanted, reader) if texts is None and said else texts)
 
 
 def _joined(
@@ -70,6 +73,7 @@ def _joined(
     open_encoder: Callable[[EncoderIdentity], TextEncoder],
     texts: Texts | None,
     values: Mapping[str, float] | None,
+    said: Callable[[ClassBank, Sequence[str], TextEncoder], Texts] | None,
 ) -> list[Entry]:
     views = [ClassBank.of(view(bank.table, label)) for label in labels(bank.table.provenance)]
     made = [
@@ -81,6 +85,7 @@ def _joined(
             if one.recipe.encoder is not None and not (values and one.recipe.kind == "attributes")
             else None,
             values=values if one.recipe.kind == "attributes" else None,
+            said=said,
         )
         for one in views
     ]
@@ -167,8 +172,8 @@ def from_words(bank: ClassBank, wanted: Sequence[str], encoder: TextEncoder, tex
         bank: whose recipe says how words become a vector.
         wanted: names of the classes.
         encoder: the text encoder of the bank.
-        texts: what the classes look like; without it they are said as those of the bank are (by name, synonyms or the
-            descriptions of the knowledge base).
+        texts: what the classes look like; without it, their names in a bank of text vectors, and their descriptions in
+            the knowledge base in one of attributes.
 
     Raises:
         EncoderMismatchError: the bank was made for another encoder; both are named.
@@ -184,23 +189,12 @@ def from_words(bank: ClassBank, wanted: Sequence[str], encoder: TextEncoder, tex
             f"the bank was made for text encoder {expected.name!r} (weights {expected.weights}, {expected.output}); "
             f"{encoder.identity.name!r} is another one (weights {encoder.identity.weights}, {encoder.identity.output})"
         )
-    said = class_texts(wanted, usual_texts(bank) if texts is None else texts)
+    said = class_texts(wanted, texts or ("descriptions" if bank.recipe.kind == "attributes" else "names"))
     vectors = [_spoken(bank.recipe, name, own, encoder) for name, own in zip(wanted, said, strict=True)]
     if bank.recipe.kind == "embedding":
         return [Entry.of(name, row, own) for name, row, own in zip(wanted, vectors, said, strict=True)]
     values = _values(bank, np.stack(vectors), encoder)
     return [Entry.of(name, row, own, "words") for name, row, own in zip(wanted, values, said, strict=True)]
-
-
-def usual_texts(bank: ClassBank) -> Said:
-    """Return how the classes of a bank are said: by `names`, `synonyms` or `descriptions`."""
-    if bank.recipe.kind == "attributes":
-        return "descriptions"
-    for entry in bank.entries:
-        found: list[Said] = [said for said in reversed(get_args(Said)) if _is_said(entry, said)]
-        if found and found[0] != "names":
-            return found[0]
-    return "names"
 
 
 def alike(bank: ClassBank, entries: Sequence[Entry]) -> list[tuple[str, str, float]]:
@@ -226,6 +220,13 @@ def is_knowledge(bank: ClassBank) -> bool:
     return bank.space == knowledge.compose({knowledge.vocabulary()[0].name: 1.0}, "any").space
 
 
+def can_be_named(bank: ClassBank) -> bool:
+    """Return whether a name alone may make a class: the knowledge base or a text encoder is behind the bank."""
+    if is_joined(bank.table):
+        return all(can_be_named(ClassBank.of(view(bank.table, one))) for one in labels(bank.table.provenance))
+    return is_knowledge(bank) or bank.recipe.encoder is not None
+
+
 def remedy(bank: ClassBank) -> str:
     """Return how a class can be added to the bank."""
     if bank.recipe.kind == "attributes":
@@ -240,13 +241,6 @@ def _columns(bank: ClassBank, name: str) -> dict[str, int]:
     if bank.recipe.kind != "attributes":
         raise OptionError(f"class {name!r}: the bank holds vectors without named attributes; {remedy(bank)}")
     return names.index(bank.recipe.columns, "attributes of the bank")
-
-
-def _is_said(entry: Entry, said: Said) -> bool:
-    try:
-        return class_texts([entry.name], said)[0] == entry.texts
-    except UnknownNameError:
-        return False
 
 
 def _spoken(recipe: Recipe, name: str, texts: Sequence[str], encoder: TextEncoder) -> Matrix:

@@ -161,4 +161,4 @@ class Model:
         if not can_be_named(bank):
             error = names.unknown(new, bank.classes, f"classes in {self.folder}")
             raise UnknownNameError(f"{error}; add them with `zeroscene classes add`: {remedy(bank)}")
-        return Bank.at(self.folder).make(bank, new, encoder=text_encoder, download=download)
+        return Bank.at(self.folder).make(bank, new, encoder=text_encoder, download=download, option="--text-encoder")

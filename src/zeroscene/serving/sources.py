@@ -63,7 +63,7 @@ class Origin:
         statistics: str = "own",
     ) -> Self:
         """Return the origin of what an encoder made; folders and files are noted by their absolute paths."""
-        return cls(_place(encoder), pooling, str(pictures.resolve()) if pictures else "", rotations, statistics)
+        return cls(place(encoder), pooling, str(pictures.resolve()) if pictures else "", rotations, statistics)
 
     def write(self, folder: Path) -> None:
         """Write the note into a store or a fitted method."""
@@ -111,7 +111,8 @@ class Origin:
         return encoder
 
 
-def _place(encoder: str) -> str:
+def place(encoder: str) -> str:
+    """Return where an encoder is, as it is noted: a folder or file by its absolute path, anything else as it is."""
     from zeroscene.encoders import open_clip
 
     if open_clip.is_open_clip(encoder):
