@@ -83,7 +83,7 @@ def test_refinement_over_the_set_names_more_pictures_right_and_says_what_it_did(
 
 
 def test_one_class_alone_is_set_against_what_nobody_asked_about() -> None:
-    x = pictures(classes=("forest", "desert"), noise=0.2)
+    x = pictures(classes=("forest", "desert"), noise=0.1)
     answers = labeller(("forest",), contrast=table(("river", "harbor", "desert"))).answer(x, Asking())
     said = [row["class"] for row in answers.rows()]
     assert np.mean([(a == "forest") == (b == "forest") for a, b in zip(said, x.labels, strict=True)]) > 0.9
