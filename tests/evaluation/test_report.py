@@ -1,6 +1,7 @@
 """The report: one file that fetches nothing, says what the results say, and marks what is not honest."""
 
 import base64
+import csv
 import io
 import re
 from dataclasses import replace
@@ -15,13 +16,16 @@ from small_world import save, scene
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import OptionError
+from zeroscene.evaluation.confidence_figures import Answers, ConfidenceResult
 from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
 from zeroscene.evaluation.report import render, write_report
+from zeroscene.evaluation.report_confidence import confident as confidence_of
+from zeroscene.evaluation.report_confidence import silent
 from zeroscene.evaluation.report_data import Confusion, groups
 from zeroscene.evaluation.report_transductive import foresight
 from zeroscene.evaluation.results import BenchmarkResult, CellResult
 from zeroscene.evaluation.runner import run_benchmark
-from zeroscene.evaluation.summary import summarise
+from zeroscene.evaluation.summary import CONFIDENCE, cells_csv, summarise, summary_csv
 from zeroscene.scenes.splits import Split, random_splits
 from zeroscene.semantics.table import ClassTable
 
@@ -241,6 +245,57 @@ def test_what_was_said_is_counted_beside_what_became_of_it(refined: BenchmarkRes
     text = " ".join(" ".join(Reader(render([only])).text).split())
     assert "2 of 3 runs lost more than a point; 1 of them was warned of. Warnings stood beside 1 of the 1" in text
     assert "these may be swapped" in text
+
+
+@pytest.fixture(scope="module")
+def confident(results: dict[str, BenchmarkResult]) -> BenchmarkResult:
+    """Return a result with made up figures of confidence; nothing is promised in the first cell of each method."""
+
+    def answers(split: str) -> Answers:
+        if split == "1":
+            return Answers(wanted=0.95, coverage=0.0, precision=None, note="few classes")
+        return Answers(wanted=0.95, coverage=0.5, precision=0.9 + 0.02 * int(split))
+
+    cells = tuple(
+        cell.model_copy(
+            update={
+                "confidence": ConfidenceResult(
+                    temperature=1.0, generalised_temperature=1.0, ece=0.04, ece_raw=0.3, ece_seen=0.05,
+                    ece_seen_raw=0.3, ece_unseen=0.0625, ece_unseen_raw=0.3, answers=answers(cell.split.name[-1]),
+                    generalised_answers=answers("2"), auroc=None, auroc_contrast=0.75,
+                )
+            }
+        )
+        for cell in results["honest"].cells
+    )  # fmt: skip
+    return results["honest"].model_copy(update={"cells": cells, "summary": summarise(cells)})
+
+
+def test_confidence_is_summarised_by_name(confident: BenchmarkResult) -> None:
+    assert BenchmarkResult.from_json(confident.to_json()) == confident
+    for row in confident.summary:
+        assert row.confidence is not None
+        assert set(row.confidence) == set(CONFIDENCE) - {"auroc"}
+        assert row.confidence["ece_unseen"].mean == 0.0625
+        assert row.confidence["coverage"].mean == pytest.approx(1 / 3, abs=1e-6)
+        assert (row.confidence["precision"].mean, row.confidence["precision"].count) == (0.95, 2)
+    (first, *_) = csv.DictReader(io.StringIO(summary_csv(confident.summary)))
+    assert (first["confidence_ece_unseen_mean"], first["confidence_auroc_mean"]) == ("0.0625", "")
+    cell = next(csv.DictReader(io.StringIO(cells_csv(confident.cells))))
+    assert (cell["confidence_coverage"], cell["confidence_precision"], cell["confidence_auroc"]) == ("0.0", "", "")
+    mixed = (confident.cells[0].model_copy(update={"confidence": None}), *confident.cells[1:])
+    assert [row.confidence is None for row in summarise(mixed)] == [True, False]
+
+
+def test_the_page_says_when_not_to_answer_where_it_was_measured(page: str, confident: BenchmarkResult) -> None:
+    assert "Knowing when not to answer" not in page
+    shown = render([confident])
+    assert Reader(shown).open == []
+    text = " ".join(" ".join(Reader(shown).text).split())
+    assert "Zero-shot, 95 % wanted" in text
+    assert "on 1 of 3 runs of kernel, on 1 of 3 runs of eszsl (zero-shot)." in text
+    (group,) = groups([confident])
+    assert [silent(series, "answers") for series in confidence_of(group)] == [1, 1]
 
 
 def test_the_same_results_give_the_same_bytes(results: dict[str, BenchmarkResult], tmp_path: Path) -> None:

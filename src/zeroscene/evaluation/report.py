@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from zeroscene import names
+from zeroscene.evaluation import report_confidence as confidence
 from zeroscene.evaluation import report_figures as figures
 from zeroscene.evaluation import report_transductive as transductive
 from zeroscene.evaluation.report_data import Group, groups
@@ -14,6 +15,7 @@ from zeroscene.evaluation.report_pictures import examples
 from zeroscene.evaluation.results import BenchmarkResult, CellResult, Choice
 from zeroscene.explain.card import signed
 from zeroscene.files import write_text
+from zeroscene.methods.fusion import in_words
 
 _SHOWN_CLASSES = 80
 
@@ -55,7 +57,9 @@ def render(results: Sequence[BenchmarkResult], pictures: Sequence[Path] = ()) ->
         single=len(found) == 1,
         figures=figures,
         transductive=transductive,
+        confidence=confidence,
         refined=any(transductive.refined(group) for group in found),
+        confident=any(confidence.confident(group) for group in found),
         results=results,
         oracle=any(s.oracle for g in found for s in g.series),
         exemplars={g.table: g.exemplars for g in found if g.exemplars},
@@ -119,13 +123,13 @@ def _signed(value: float) -> str:
 
 
 def _options(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in options.items()) or "defaults"
+    return ", ".join(in_words(options)) or "defaults"
 
 
 def _evidence(choice: Choice) -> str:
     """Return how good the chosen options looked where they were chosen, and how many were tried."""
     chosen = [c for c in choice.candidates if c.options == choice.options]
-    if not chosen:
+    if not chosen or len(choice.options.get("members", ())) > 1:
         return "nothing to choose" if not choice.note else choice.note
     where = "test pictures" if choice.selection == "test-oracle" else f"{len(choice.folds)} folds of seen classes"
     return f"T1 {figures.percent(chosen[0].t1)} on {where}, best of {len(choice.candidates)}"

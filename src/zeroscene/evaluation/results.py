@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field
 
 from zeroscene.encoders.base import FineTuned
+from zeroscene.evaluation.confidence_figures import ConfidenceResult
 from zeroscene.evaluation.examples import Examples
 from zeroscene.evaluation.record import Record, Selection
 from zeroscene.evaluation.summary_records import Comparison, SummaryRow
@@ -202,6 +203,7 @@ class CellResult(Record):
         zsl, gzsl: the figures.
         examples: unseen-class pictures right and wrong.
         transductive: the figures of the refined scores, where they were asked for; never to be mixed with the others.
+        confidence: what probabilities and the reject option are worth, where they were asked for.
         choice: what was chosen on what evidence.
         environment: versions (`provenance.environment`).
     """
@@ -224,6 +226,7 @@ class CellResult(Record):
     gzsl: GeneralisedResult
     examples: Examples
     transductive: TransductiveResult | None = None
+    confidence: ConfidenceResult | None = None
     choice: Choice
     environment: dict[str, Any]
 

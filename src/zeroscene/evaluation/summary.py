@@ -3,17 +3,31 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
-from typing import Any, Literal
+from operator import attrgetter
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from zeroscene.evaluation.compare import paired_bootstrap, statistic
 from zeroscene.evaluation.results import CellResult, rounded
-from zeroscene.evaluation.summary_records import Change, Comparison, SummaryRow, TransductiveSummary
+from zeroscene.evaluation.summary_records import Change, Comparison, Statistic, SummaryRow, TransductiveSummary
 from zeroscene.evaluation.transductive import NOISE
+
+CONFIDENCE: Final = {
+    "ece": "ece",
+    "ece_seen": "ece_seen",
+    "ece_unseen": "ece_unseen",
+    "auroc": "auroc",
+    "auroc_contrast": "auroc_contrast",
+    "coverage": "answers.coverage",
+    "precision": "answers.precision",
+    "generalised_coverage": "generalised_answers.coverage",
+    "generalised_precision": "generalised_answers.precision",
+}
+"""Figures of `ConfidenceResult` that are summarised, and where they stand in it."""
 
 _FIGURES = ("t1", "overall", "S", "U", "H", "AUSUC", "uncalibrated_H")
 _TRANSDUCTIVE_FIGURES = ("t1", "overall", "S", "U", "H")
@@ -44,6 +58,7 @@ def summarise(cells: Iterable[CellResult]) -> tuple[SummaryRow, ...]:
             **_figures(group),
             exemplars=tuple(sorted({name for cell in group for name in cell.table.exemplars})),
             transductive=_transductive(group),
+            confidence=_confidence(group),
         )
         for (label, encoder, table), group in groups.items()
     )
@@ -66,6 +81,20 @@ def _transductive(group: Sequence[CellResult]) -> TransductiveSummary | None:
         H_change=_change(group, "H"),
         warned=sum(bool(one.warnings) for one in refined),
     )
+
+
+def _confidence(group: Sequence[CellResult]) -> dict[str, Statistic] | None:
+    if any(cell.confidence is None for cell in group):
+        return None
+    by_name = {name: [confidence_figure(cell, name) for cell in group] for name in CONFIDENCE}
+    known = {name: [value for value in values if value is not None] for name, values in by_name.items()}
+    return {name: statistic(values) for name, values in known.items() if values}
+
+
+def confidence_figure(cell: CellResult, name: str) -> float | None:
+    """Return one of the figures `CONFIDENCE` of a cell; None where it has none."""
+    value: float | None = None if cell.confidence is None else attrgetter(CONFIDENCE[name])(cell.confidence)
+    return value
 
 
 def _change(group: Sequence[CellResult], metric: str) -> Change:
@@ -134,12 +163,14 @@ def _by_split(cells: Sequence[CellResult], measured: Callable[[CellResult], floa
 
 
 def cells_csv(cells: Iterable[CellResult]) -> str:
-    """Return a row a cell; where refined scores were measured, columns `transductive_...` of their own."""
+    """Return a row a cell; what only some benchmarks measure follows in columns of its own."""
     given = list(cells)
     refined = any(cell.transductive is not None for cell in given)
+    confident = any(cell.confidence is not None for cell in given)
     header = [
         *("method", "label", "encoder", "table", "split", "seed", "selection", *_FIGURES, "gamma", "options"),
         *("exemplars", *(f"transductive_{name}" for name in _TRANSDUCTIVE_FIGURES if refined)),
+        *(f"confidence_{name}" for name in CONFIDENCE if confident),
     ]
     rows = (
         (
@@ -147,6 +178,7 @@ def cells_csv(cells: Iterable[CellResult]) -> str:
             *(figure(cell, name) for name in _FIGURES), cell.gzsl.gamma, json.dumps(cell.options, sort_keys=True),
             "|".join(cell.table.exemplars),
             *(getattr(cell.transductive, name, "") for name in _TRANSDUCTIVE_FIGURES if refined),
+            *(confidence_figure(cell, name) for name in CONFIDENCE if confident),
         )
         for cell in given
     )  # fmt: skip
@@ -156,23 +188,32 @@ def cells_csv(cells: Iterable[CellResult]) -> str:
 def summary_csv(summary: Iterable[SummaryRow]) -> str:
     """Return a row for each method, encoder and table: mean and deviation of each figure.
 
-    Where refined scores were measured, columns `transductive_...` of their own follow, with what they change.
+    What only some benchmarks measure follows in columns of its own: `transductive_...` with what refining changed, then
+    `confidence_...`.
     """
     given = list(summary)
     refined = any(row.transductive is not None for row in given)
+    confident = any(row.confidence is not None for row in given)
     header = ["method", "label", "encoder", "table", "selection", "cells", *_columns("", _FIGURES), "exemplars"]
     if refined:
         header += _columns("transductive_", _TRANSDUCTIVE_FIGURES)
         header += [f"transductive_{metric}_{part}" for metric in _COMPARED for part in _CHANGE]
+    if confident:
+        header += _columns("confidence_", tuple(CONFIDENCE))
     rows = (
         (
             row.method, row.label, row.encoder, row.table, row.selection, row.t1.count,
             *_mean_and_deviation(row, _FIGURES), "|".join(row.exemplars),
             *(_transductive_values(row.transductive) if refined else ()),
+            *(_confidence_values(row.confidence or {}) if confident else ()),
         )
         for row in given
     )  # fmt: skip
     return _csv(header, rows)
+
+
+def _confidence_values(found: Mapping[str, Statistic]) -> list[float | str]:
+    return [getattr(found.get(name), part, "") for name in CONFIDENCE for part in ("mean", "deviation")]
 
 
 def _columns(prefix: str, figures: Sequence[str]) -> list[str]:

@@ -55,6 +55,8 @@ class SummaryRow(Record):
     Attributes:
         exemplars: unseen classes of any of the splits whose pictures went into the class table.
         transductive: the refined figures, where every cell has them.
+        confidence: figures of the probabilities and the reject option by name (`summary.CONFIDENCE`), where every cell
+            has them; one that no cell has is absent.
     """
 
     label: str
@@ -71,6 +73,7 @@ class SummaryRow(Record):
     uncalibrated_H: Statistic
     exemplars: tuple[str, ...] = ()
     transductive: TransductiveSummary | None = None
+    confidence: dict[str, Statistic] | None = None
 
 
 class Comparison(Record):
