@@ -84,7 +84,6 @@ def test_seen_and_unseen_pictures_are_measured_apart():
     seen = GENERALISED.y < 2
     assert found.ece_seen == pytest.approx(calibration_error(p[seen], GENERALISED.right[seen]))
     assert found.ece_unseen == pytest.approx(calibration_error(p[~seen], GENERALISED.right[~seen]))
-    assert found.refined_ece is None
 
 
 def test_where_nothing_was_calibrated_there_is_nothing_to_measure():

@@ -18,9 +18,11 @@ from zeroscene.evaluation.selection import select, validation_folds
 from zeroscene.methods.contract import TrainingSet
 from zeroscene.methods.kernel import KernelPrototypes
 from zeroscene.methods.prompts import Prompts
+from zeroscene.methods.transduction.refine import TransductionOptions
 from zeroscene.semantics.table import ClassTable
 
 PICTURES = EncoderIdentity("model", "weights", "pixels", "projection")
+REFINEMENT = TransductionOptions()
 TEXTS = EncoderIdentity("model", "weights", "tokens", "text-projection")
 
 
@@ -171,8 +173,8 @@ def test_it_looks_at_pictures_of_the_training_set_only_and_is_the_same_every_tim
     pictures, table = world(9)
     seen = table.classes[:6]
     train = TrainingSet(pictures.of_classes(seen), seen)
-    first = fit_confidence(KernelPrototypes, {}, 0.1, train, table.select(seen), refined=True)
-    assert first == fit_confidence(KernelPrototypes, {}, 0.1, train, table.select(seen), refined=True)
+    first = fit_confidence(KernelPrototypes, {}, 0.1, train, table.select(seen), refinement=REFINEMENT)
+    assert first == fit_confidence(KernelPrototypes, {}, 0.1, train, table.select(seen), refinement=REFINEMENT)
     assert set(first.settings) == {"new", "mixed", "new refined", "mixed refined"}
     assert set(first.settings["mixed"].classes) == set(seen)
     assert first.settings["mixed"].thresholds[-1].candidates == 6

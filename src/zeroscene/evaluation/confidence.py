@@ -58,7 +58,7 @@ class HeldOut:
         classes: the C candidates.
         values: (N, C) scores.
         unseen: the candidates that the method did not see.
-        train: what the method was fitted on, for the refinement; None where it is not to take part.
+        train: what the method was fitted on; None where it learned nothing.
     """
 
     pictures: Embeddings
@@ -82,10 +82,10 @@ class HeldOut:
         rows = np.sort(rng.choice(len(self.pictures), most, replace=False))
         return HeldOut(self.pictures.take(rows), self.classes, self.values[rows], self.unseen, self.train)
 
-    def refined(self) -> "HeldOut":
+    def refined(self, options: TransductionOptions, with_training: bool) -> "HeldOut":
         """Return the log-probabilities that the pictures, taken as a set without labels, give each other."""
-        labelled = Labelled(self.train.pictures.x, self.train.y) if self.train else None
-        values = refine(self.pictures.x, self.values, TransductionOptions(), labelled=labelled).values
+        labelled = Labelled(self.train.pictures.x, self.train.y) if self.train and with_training else None
+        values = refine(self.pictures.x, self.values, options, labelled=labelled).values
         return HeldOut(self.pictures, self.classes, values.astype(np.float64), self.unseen, self.train)
 
     @property
@@ -103,7 +103,8 @@ def fit_confidence(
     *,
     folds: Sequence[Fold] | None = None,
     measures: Sequence[FoldMeasure] | None = None,
-    refined: bool = False,
+    refinement: TransductionOptions | None = None,
+    labelled: bool = False,
     seed: int = 0,
 ) -> Confidence:
     """Choose temperatures and thresholds on seen classes only.
@@ -115,7 +116,8 @@ def fit_confidence(
         train: pictures of the seen classes.
         classes: class vectors, or the source that makes them of a training set.
         folds, measures: what honest selection found with these options; the folds are fitted anew without them.
-        refined: choose for refined scores as well.
+        refinement: choose for refined scores as well, refined in this way.
+        labelled: the pictures that the method was fitted on take part in the refinement.
         seed: of the folds, of the sets of candidates, and of the method where it has one.
     """
     source = source_of(classes).within(train)
@@ -136,10 +138,12 @@ def fit_confidence(
             continue
         sizes = SIZES if kind == "new" else ()
         settings[kind] = calibrated(sets_of(usable, sizes, _DRAWS, seed))
-        if refined:
+        if refinement is not None:
             drawn = sets_of(usable, sizes, _REFINED_DRAWS, seed)
             name: Kind = "new refined" if kind == "new" else "mixed refined"
-            settings[name] = calibrated((one.thinned(_REFINED_PICTURES, rng).refined() for one in drawn), 1.0)
+            settings[name] = calibrated(
+                (one.thinned(_REFINED_PICTURES, rng).refined(refinement, labelled) for one in drawn), 1.0
+            )
     return Confidence(seen=train.seen, settings=settings)
 
 

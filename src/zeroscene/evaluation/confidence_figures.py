@@ -51,7 +51,6 @@ class ConfidenceResult(Record):
         auroc: of the probability among candidates, against pictures of no candidate class; None for fewer than four
             unseen classes.
         auroc_contrast: the same of the probability against the seen classes as contrast.
-        refined_ece, refined_answers: plain zero-shot with refined scores, where these were asked for.
     """
 
     temperature: float
@@ -66,8 +65,6 @@ class ConfidenceResult(Record):
     generalised_answers: Answers
     auroc: float | None
     auroc_contrast: float | None
-    refined_ece: float | None = None
-    refined_answers: Answers | None = None
 
 
 @dataclass(frozen=True)
@@ -97,16 +94,13 @@ class Answered:
         return Scores(ids, classes, self.scores.values[rows][:, columns])
 
 
-def measure_confidence(
-    confidence: Confidence, plain: Answered, generalised: Answered, refined: Answered | None = None
-) -> ConfidenceResult | None:
+def measure_confidence(confidence: Confidence, plain: Answered, generalised: Answered) -> ConfidenceResult | None:
     """Measure probabilities and the reject option on test pictures; None where nothing could be calibrated.
 
     Args:
         confidence: chosen on seen classes.
         plain: pictures of unseen classes among these.
         generalised: test pictures of all classes among all.
-        refined: plain zero-shot with refined scores.
     """
     if "new" not in confidence.settings or "mixed" not in confidence.settings or len(plain.scores.classes) < 2:
         return None
@@ -116,7 +110,7 @@ def measure_confidence(
     raw = softmax(generalised.scores.values.astype(np.float64)).max(axis=1)
     right = generalised.right
     auroc, against = unknown_auroc(confidence, generalised, seen)
-    found = ConfidenceResult(
+    return ConfidenceResult(
         temperature=confidence.settings["new"].temperature,
         generalised_temperature=confidence.settings["mixed"].temperature,
         ece=ece_of(confidence, plain),
@@ -129,14 +123,6 @@ def measure_confidence(
         generalised_answers=answers(confidence, generalised),
         auroc=auroc,
         auroc_contrast=against,
-    )
-    if refined is None or "new refined" not in confidence.settings:
-        return found
-    return found.model_copy(
-        update={
-            "refined_ece": ece_of(confidence, refined, refined=True),
-            "refined_answers": answers(confidence, refined, refined=True),
-        }
     )
 
 

@@ -4,18 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from zeroscene.evaluation.candidates import build
+from zeroscene.evaluation.confidence import fit_confidence
+from zeroscene.evaluation.confidence_figures import Answered, ConfidenceResult, measure_confidence
 from zeroscene.evaluation.examples import Examples
-from zeroscene.evaluation.fusion import choose
+from zeroscene.evaluation.fusion import choose_in_folds
 from zeroscene.evaluation.measure import all_scores, generalised_of, pick_examples, unseen_scores, zero_shot_of
 from zeroscene.evaluation.oracle import select_on_test
-from zeroscene.evaluation.protocol import Trial
+from zeroscene.evaluation.protocol import TestSet, Trial
 from zeroscene.evaluation.record import Selection
 from zeroscene.evaluation.results import Choice, GeneralisedResult, TransductiveResult, ZeroShotResult
 from zeroscene.evaluation.selection import FOLDS
 from zeroscene.evaluation.tables import TableSource, refuse_shown, source_of
 from zeroscene.evaluation.transductive import Transduction, transductive
 from zeroscene.evaluation.why import with_reasons
+from zeroscene.methods.confidence import Confidence
+from zeroscene.methods.contract import Scores
 from zeroscene.methods.registry import AnyMethod
 from zeroscene.semantics.table import ClassTable
 
@@ -32,6 +38,7 @@ class Evaluation:
         examples: pictures of unseen classes, right and wrong.
         table: class vectors of the plain fit; its provenance names exemplars.
         transductive: the refined figures, where they were asked for.
+        confidence: what probabilities and the reject option are worth, where they were chosen on seen classes.
     """
 
     options: dict[str, Any]
@@ -41,6 +48,7 @@ class Evaluation:
     examples: Examples
     table: ClassTable
     transductive: TransductiveResult | None = None
+    confidence: ConfidenceResult | None = None
 
 
 def evaluate(
@@ -80,8 +88,20 @@ def evaluate(
     table, without_held_out = (source.of(t, trial.split.classes) for t in (trial.train_all, trial.train_generalised))
     refuse_shown(table, trial.split.unseen)
     source.check(trial.split)
+    confidence = None
     if selection == "honest":
-        choice = choose(method, trial.train_generalised, source, fixed=given, folds=folds, seed=seed)
+        chosen = choose_in_folds(method, trial.train_generalised, source, fixed=given, folds=folds, seed=seed)
+        choice = chosen.choice
+        confidence = fit_confidence(
+            method,
+            choice.options,
+            choice.gamma,
+            trial.train_generalised,
+            source,
+            folds=chosen.folds,
+            measures=chosen.measures,
+            seed=seed,
+        )
     elif selection == "test-oracle":
         choice = select_on_test(method, trial, source, fixed=given, seed=seed)
     else:
@@ -102,4 +122,19 @@ def evaluate(
         examples,
         table,
         None if transduction is None else transductive(trial, of_unseen, of_all, choice.gamma, transduction),
+        None if confidence is None else _confidence(confidence, test, of_unseen, of_all, choice.gamma),
+    )
+
+
+def _confidence(
+    confidence: Confidence, test: TestSet, of_unseen: Scores, of_all: Scores, gamma: float
+) -> ConfidenceResult | None:
+    """Measure what was chosen on seen classes on the test pictures."""
+    order = test.seen + test.unseen
+    calibrated = of_all.values - np.where(np.arange(len(order)) < len(test.seen), np.float32(gamma), np.float32(0))
+    y = np.concatenate([part.label_indices(order) for part in (test.seen_pictures, test.unseen_pictures)])
+    return measure_confidence(
+        confidence,
+        Answered(of_unseen, test.unseen_pictures.label_indices(test.unseen)),
+        Answered(Scores(of_all.ids, of_all.classes, calibrated), y),
     )
