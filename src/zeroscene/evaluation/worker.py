@@ -135,6 +135,7 @@ def _result(plan: BenchmarkPlan, task: Task) -> CellResult:
         gzsl=found.gzsl,
         examples=found.examples,
         transductive=found.transductive,
+        confidence=found.confidence,
         choice=found.choice,
         environment=environment(),
     )
