@@ -187,7 +187,15 @@ class TestFit:
     def test_keeps_what_predict_needs(self, model: Path) -> None:
         kept = {file.name for file in model.iterdir()}
         bank = {"classes.bank", "classes.bank.history"}
-        assert kept == {"method.safetensors", "method.json", "card.md", "selection.json", "origin.json", *bank}
+        assert kept == {
+            "method.safetensors",
+            "method.json",
+            "card.md",
+            "selection.json",
+            "confidence.json",
+            "origin.json",
+            *bank,
+        }
         choice = json.loads((model / "selection.json").read_text())
         assert choice["selection"] == "honest"
         assert len(choice["candidates"]) > 1

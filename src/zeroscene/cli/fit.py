@@ -102,7 +102,7 @@ def command(
     train = _training_set(pictures, seen, split)
     choice = fit_and_keep(method, train, table, out, embeddings, fixed, select, seed)
     output.say(f"{method} fitted on {plural(len(train.pictures), 'picture')} of {plural(len(train.seen), 'class')}")
-    for line in evidence(choice):
+    for line in (*evidence(choice), *_promise(out)):
         output.say(line)
     output.say(f"model: {out}")
     output.result(
@@ -167,15 +167,30 @@ def fit_and_keep(
         StoreError: the model cannot be written.
     """
     from zeroscene.evaluation.candidates import build
-    from zeroscene.evaluation.fusion import choose
+    from zeroscene.evaluation.confidence import fit_confidence
+    from zeroscene.evaluation.fusion import choose_in_folds
     from zeroscene.evaluation.results import Choice
     from zeroscene.methods.registry import method_class
-    from zeroscene.serving.model import keep
+    from zeroscene.methods.transduction.refine import TransductionOptions
+    from zeroscene.serving.model import CONFIDENCE, keep
     from zeroscene.serving.sources import Origin
 
     chosen = method_class(method)
+    (out / CONFIDENCE).unlink(missing_ok=True)
     if select:
-        choice = choose(chosen, train, table, fixed=fixed, seed=seed)
+        found = choose_in_folds(chosen, train, table, fixed=fixed, seed=seed)
+        choice = found.choice
+        fit_confidence(
+            chosen,
+            choice.options,
+            choice.gamma,
+            train,
+            table,
+            folds=found.folds,
+            measures=found.measures,
+            refinement=TransductionOptions(),
+            seed=seed,
+        ).write(out / CONFIDENCE)
     else:
         choice = Choice(selection="defaults", options=fixed, gamma=0.0, note="nothing was chosen; gamma 0")
     build(chosen, choice.options, seed).fit(train, table).save(out)
@@ -218,3 +233,19 @@ def evidence(choice: "Choice") -> list[str]:
     if choice.harmonic is not None:
         lines.append(f"calibration: gamma = {choice.gamma:.4g}, H {100 * choice.harmonic:.1f} % on the same folds")
     return [*lines, *([f"note: {choice.note}"] if choice.note else [])]
+
+
+def _promise(out: Path, precision: float = 0.95) -> list[str]:
+    """Return what share of pictures of new classes gets an answer at a precision, in a line for people."""
+    from zeroscene.methods.confidence import Confidence
+    from zeroscene.serving.model import CONFIDENCE
+
+    confidence = Confidence.read(out / CONFIDENCE) if (out / CONFIDENCE).is_file() else None
+    if confidence is None or "new" not in confidence.settings:
+        return []
+    most = confidence.settings["new"].thresholds[-1].candidates
+    try:
+        told = f"{100 * confidence.expected_coverage(most, precision):.0f} % of the pictures get an answer"
+    except OptionError as error:
+        told = str(error)
+    return [f"confidence: among {most} new classes, at {100 * precision:g} % precision: {told}"]
