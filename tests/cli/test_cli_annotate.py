@@ -40,9 +40,11 @@ def test_descriptions_alone_make_a_table_that_a_method_takes(world: Path, tmp_pa
     assert table.row("sea")[table.columns.index("clear_water")] > 0.5
     invoke("fit", "eszsl", "-e", world / "store", "-c", tmp_path / "a.csv", "-o", tmp_path / "m", "--no-select")
     assert len(json.loads(invoke("predict", tmp_path / "m", world / "store", "--classes", "sea, lake", "--json")))
-    refused = invoke("predict", tmp_path / "m", world / "store", "--classes", "harbor", code=2)
-    assert "'harbor'" in refused
-    assert "classes in the model's own table" in refused
+    new = json.loads(invoke("predict", tmp_path / "m", world / "store", "--classes", "harbor, sea", "--json"))
+    assert new["classes"] == ["harbor", "sea"]  # a new class is annotated in the way of the table, by the same model
+    refused = invoke("predict", tmp_path / "m", world / "store", "--classes", "zeppelin", code=2)
+    assert "'zeppelin'" in refused
+    assert "give its attributes (--attributes" in refused
 
 
 def test_pictures_of_seen_classes_and_descriptions_of_unseen_ones(world: Path, tmp_path: Path) -> None:

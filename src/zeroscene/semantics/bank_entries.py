@@ -24,6 +24,9 @@ from zeroscene.semantics.text import Texts, class_texts, text_table
 from zeroscene.semantics.views import is_joined, labels, view
 from zeroscene.vectors import mapped, unit_rows
 
+Teller = Callable[[ClassBank, Sequence[str], TextEncoder], Texts]
+"""Returns what is said of classes to an encoder, for a bank."""
+
 _LEAST: Final = 5
 """Classes with texts that a line from words to attribute values needs."""
 
@@ -35,7 +38,7 @@ def make(
     *,
     texts: Texts | None = None,
     values: Mapping[str, float] | None = None,
-    said: Callable[[ClassBank, Sequence[str], TextEncoder], Texts] | None = None,
+    said: Teller | None = None,
 ) -> list[Entry]:
     """Return classes made as the bank's recipe says; in a bank of several views, each view of them its own way.
 
@@ -63,8 +66,7 @@ def make(
             f"{', '.join(map(repr, wanted))}: a name alone says nothing to a bank of source {bank.recipe.source!r}; "
             f"{remedy(bank)}"
         )
-    reader = open_encoder(bank.recipe.encoder)
-    return from_words(bank, wanted, reader, said(bank, wanted, reader) if texts is None and said else texts)
+    return from_words(bank, wanted, open_encoder(bank.recipe.encoder), texts, said)
 
 
 def _joined(
@@ -73,7 +75,7 @@ def _joined(
     open_encoder: Callable[[EncoderIdentity], TextEncoder],
     texts: Texts | None,
     values: Mapping[str, float] | None,
-    said: Callable[[ClassBank, Sequence[str], TextEncoder], Texts] | None,
+    said: Teller | None,
 ) -> list[Entry]:
     views = [ClassBank.of(view(bank.table, label)) for label in labels(bank.table.provenance)]
     made = [
@@ -165,15 +167,22 @@ def from_table(bank: ClassBank, table: ClassTable, wanted: Sequence[str] | None 
     ]
 
 
-def from_words(bank: ClassBank, wanted: Sequence[str], encoder: TextEncoder, texts: Texts | None = None) -> list[Entry]:
+def from_words(
+    bank: ClassBank,
+    wanted: Sequence[str],
+    encoder: TextEncoder,
+    texts: Texts | None = None,
+    said: Teller | None = None,
+) -> list[Entry]:
     """Return classes made of their words, each encoded on its own: no class's vector depends on the others named.
 
     Args:
         bank: whose recipe says how words become a vector.
         wanted: names of the classes.
         encoder: the text encoder of the bank.
-        texts: what the classes look like; without it, their names in a bank of text vectors, and their descriptions in
-            the knowledge base in one of attributes.
+        texts: what the classes look like.
+        said: returns what is said of classes of which no text is given, in `texts` or in the bank; without it that is
+            their name in a bank of text vectors, and their description in the knowledge base in one of attributes.
 
     Raises:
         EncoderMismatchError: the bank was made for another encoder; both are named.
@@ -189,12 +198,13 @@ def from_words(bank: ClassBank, wanted: Sequence[str], encoder: TextEncoder, tex
             f"the bank was made for text encoder {expected.name!r} (weights {expected.weights}, {expected.output}); "
             f"{encoder.identity.name!r} is another one (weights {encoder.identity.weights}, {encoder.identity.output})"
         )
-    said = class_texts(wanted, texts or ("descriptions" if bank.recipe.kind == "attributes" else "names"))
-    vectors = [_spoken(bank.recipe, name, own, encoder) for name, own in zip(wanted, said, strict=True)]
+    told = said or (lambda bank, *_: "descriptions" if bank.recipe.kind == "attributes" else "names")
+    spoken = class_texts(wanted, texts or told(bank, wanted, encoder))
+    vectors = [_spoken(bank.recipe, name, own, encoder) for name, own in zip(wanted, spoken, strict=True)]
     if bank.recipe.kind == "embedding":
-        return [Entry.of(name, row, own) for name, row, own in zip(wanted, vectors, said, strict=True)]
-    values = _values(bank, np.stack(vectors), encoder)
-    return [Entry.of(name, row, own, "words") for name, row, own in zip(wanted, values, said, strict=True)]
+        return [Entry.of(name, row, own) for name, row, own in zip(wanted, vectors, spoken, strict=True)]
+    values = _values(bank, np.stack(vectors), encoder, told)
+    return [Entry.of(name, row, own, "words") for name, row, own in zip(wanted, values, spoken, strict=True)]
 
 
 def alike(bank: ClassBank, entries: Sequence[Entry]) -> list[tuple[str, str, float]]:
@@ -248,7 +258,7 @@ def _spoken(recipe: Recipe, name: str, texts: Sequence[str], encoder: TextEncode
     return row
 
 
-def _values(bank: ClassBank, spoken_UD: Matrix, encoder: TextEncoder) -> Matrix:
+def _values(bank: ClassBank, spoken_UD: Matrix, encoder: TextEncoder, told: Teller) -> Matrix:
     """Return attribute values of classes from the text vectors of their descriptions, (U, A) in [0, 1]."""
     prompts = bank.recipe.prompts
     if prompts is None:
@@ -258,7 +268,7 @@ def _values(bank: ClassBank, spoken_UD: Matrix, encoder: TextEncoder) -> Matrix:
         low, high = np.array(bank.recipe.provenance["range"], np.float32).T
         found: Matrix = np.clip((new_UA - low) / np.where(high > low, high - low, np.inf), 0, 1, dtype=np.float32)
         return found
-    known = [(entry, texts) for entry in bank.entries if (texts := entry.texts or _described(entry.name))]
+    known = [(one, texts) for one in bank.entries if (texts := one.texts or _told(bank, one, encoder, told))]
     if len(known) < _LEAST:
         raise OptionError(
             f"only {len(known)} of the {len(bank)} classes of the bank have texts, and {_LEAST} are needed to find "
@@ -270,8 +280,8 @@ def _values(bank: ClassBank, spoken_UD: Matrix, encoder: TextEncoder) -> Matrix:
     return np.clip(values, 0, 1)
 
 
-def _described(name: str) -> tuple[str, ...]:
+def _told(bank: ClassBank, entry: Entry, encoder: TextEncoder, told: Teller) -> tuple[str, ...]:
     try:
-        return (knowledge.description(name),)
+        return class_texts([entry.name], told(bank, [entry.name], encoder))[0]
     except UnknownNameError:
         return ()

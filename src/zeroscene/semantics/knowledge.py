@@ -22,7 +22,7 @@ VERSION = "1.0"
 """Version of the values; raised by every change of a value, an attribute or a class."""
 
 _SPACE = "zeroscene-knowledge"
-_REMEDY = (
+REMEDY = (
     "rename it to a known class, describe it with knowledge.compose(), or write its row into your own table "
     "(docs/knowledge.md, 'Classes of your own')"
 )
@@ -112,7 +112,7 @@ def _resolve(wanted: Sequence[str]) -> list[_Spelling]:
     if missing:
         known = [spelling.shown for spelling in _spellings().values()]
         error = names.unknown(missing, known, "classes in the knowledge base")
-        raise UnknownNameError(f"{error}; {_REMEDY}")
+        raise UnknownNameError(f"{error}; {REMEDY}")
     return [spelling for spelling in found if spelling is not None]
 
 

@@ -20,8 +20,9 @@ from zeroscene.errors import (
     UnknownNameError,
 )
 from zeroscene.files import read_json, write_json
+from zeroscene.semantics import knowledge
 from zeroscene.semantics.bank import ClassBank
-from zeroscene.semantics.bank_entries import make
+from zeroscene.semantics.bank_entries import Teller, make, remedy
 from zeroscene.semantics.bank_file import BankFile
 from zeroscene.semantics.bank_parts import Entry
 from zeroscene.semantics.prompts import prompt_warnings
@@ -118,20 +119,30 @@ class Bank:
                 asked[expected.fingerprint] = self.reader(expected, encoder, download, option)
             return asked[expected.fingerprint]
 
-        made = make(bank, wanted, opened, texts=texts, values=values, said=self._said)
+        try:
+            made = make(bank, wanted, opened, texts=texts, values=values, said=self._teller())
+        except UnknownNameError as error:
+            raise UnknownNameError(str(error).replace(knowledge.REMEDY, remedy(bank))) from error
         for reader in asked.values():
             for entry in made:
                 alone = replace(bank, entries=(entry,)).table
                 self.notes.extend(prompt_warnings(alone, reader) if alone.kind == "embedding" else ())
         return made
 
-    def _said(self, bank: ClassBank, wanted: Sequence[str], reader: TextEncoder) -> Texts:
-        """Return what is said of classes of which nobody says anything: as of the others, in words that are read."""
+    def _teller(self) -> Teller:
+        """Return what says classes of which nobody says anything: as the others, in words that the encoder reads."""
         from zeroscene.serving.words import words_for
 
-        words = words_for(wanted, reader, texts=_way(bank, reader), templates=bank.recipe.templates)
-        self.notes.extend(words.notes)
-        return words.texts
+        ways: dict[str, str] = {}
+
+        def told(bank: ClassBank, wanted: Sequence[str], reader: TextEncoder) -> Texts:
+            if bank.space not in ways:
+                ways[bank.space] = _way(bank, reader)
+            words = words_for(wanted, reader, texts=ways[bank.space], templates=bank.recipe.templates)
+            self.notes.extend(words.notes)
+            return words.texts
+
+        return told
 
     def reader(
         self, expected: EncoderIdentity, given: str | None, download: bool = False, option: str = "--encoder"
