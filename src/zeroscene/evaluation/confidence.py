@@ -19,8 +19,8 @@ the pictures of its own classes only, and each size gets its thresholds.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ from zeroscene.evaluation.candidates import build
 from zeroscene.evaluation.selection import FOLDS, Fold, FoldMeasure, validation_folds
 from zeroscene.evaluation.tables import TableSource, source_of
 from zeroscene.methods.confidence import Confidence, Kind, Promise, Setting, Thresholds, leads
-from zeroscene.methods.contract import Indices, TrainingSet
+from zeroscene.methods.contract import Indices, Scores, TrainingSet
 from zeroscene.methods.registry import AnyMethod
 from zeroscene.methods.transduction.refine import TransductionOptions, refine
 from zeroscene.methods.transduction.space import Labelled
@@ -46,7 +46,7 @@ SIZES: Final = (*range(2, 11), 12, 15, 20, 25, 30, 40, 60, 80, 100)
 _DRAWS, _REFINED_DRAWS = 40, 4  # sets of candidates of each size, over all folds
 _PICTURES = 20_000  # of a fold that are drawn from
 _REFINED_PICTURES = 4000  # of one set; the search for neighbours grows with the square
-_WEIGHTINGS, _STEPS = 400, 400  # of classes; leads that are tried
+_WEIGHTINGS, _STEPS = 2000, 200  # of classes; leads that are tried
 
 
 @dataclass(frozen=True)
@@ -54,44 +54,50 @@ class HeldOut:
     """Pictures with known classes and their scores by a method that did not see these classes, or not these pictures.
 
     Attributes:
-        pictures: N of them, labelled.
+        pictures: those of a fold; they are not copied.
+        rows: (N,) which of them.
         classes: the C candidates.
+        y: (N,) column of each picture's class.
         values: (N, C) scores.
-        unseen: the candidates that the method did not see.
         train: what the method was fitted on; None where it learned nothing.
     """
 
     pictures: Embeddings
+    rows: Indices
     classes: tuple[str, ...]
+    y: Indices
     values: Array
-    unseen: frozenset[str]
     train: TrainingSet | None = None
 
-    def among(self, chosen: Sequence[str]) -> "HeldOut":
-        """Return the pictures of the chosen classes, scored among these."""
+    @classmethod
+    def of(cls, pictures: Embeddings, scores: Scores, train: TrainingSet | None = None) -> Self:
+        """Return scored pictures, all of whose classes are candidates."""
+        y = pictures.label_indices(scores.classes)
+        return cls(pictures, np.arange(len(y)), scores.classes, y, scores.values.astype(np.float64), train)
+
+    def among(self, chosen: Iterable[str]) -> "HeldOut":
+        """Return the pictures of the chosen classes, scored among these, in the order of the candidates."""
         wanted = set(chosen)
         columns = [i for i, name in enumerate(self.classes) if name in wanted]
+        position = np.full(len(self.classes), -1, np.int64)
+        position[columns] = np.arange(len(columns))
+        kept = np.flatnonzero(position[self.y] >= 0)
         classes = tuple(self.classes[i] for i in columns)
-        rows = np.flatnonzero(self.pictures.label_indices(classes) >= 0)
-        return HeldOut(self.pictures.take(rows), classes, self.values[rows][:, columns], self.unseen, self.train)
+        y, values = position[self.y[kept]], self.values[kept][:, columns]
+        return HeldOut(self.pictures, self.rows[kept], classes, y, values, self.train)
 
     def thinned(self, most: int, rng: np.random.Generator) -> "HeldOut":
         """Return at most so many pictures, drawn."""
-        if len(self.pictures) <= most:
+        if len(self.rows) <= most:
             return self
-        rows = np.sort(rng.choice(len(self.pictures), most, replace=False))
-        return HeldOut(self.pictures.take(rows), self.classes, self.values[rows], self.unseen, self.train)
+        kept = np.sort(rng.choice(len(self.rows), most, replace=False))
+        return HeldOut(self.pictures, self.rows[kept], self.classes, self.y[kept], self.values[kept], self.train)
 
     def refined(self, options: TransductionOptions, with_training: bool) -> "HeldOut":
         """Return the log-probabilities that the pictures, taken as a set without labels, give each other."""
         labelled = Labelled(self.train.pictures.x, self.train.y) if self.train and with_training else None
-        values = refine(self.pictures.x, self.values, options, labelled=labelled).values
-        return HeldOut(self.pictures, self.classes, values.astype(np.float64), self.unseen, self.train)
-
-    @property
-    def y(self) -> Indices:
-        """(N,) column of each picture's class."""
-        return self.pictures.label_indices(self.classes)
+        values = refine(self.pictures.x[self.rows], self.values, options, labelled=labelled).values
+        return replace(self, values=values.astype(np.float64))
 
 
 def fit_confidence(
@@ -160,10 +166,10 @@ def sets_of(held: Sequence[HeldOut], sizes: Iterable[int], draws: int, seed: int
     found = []
     for fold, one in enumerate(held):
         rng = np.random.default_rng([seed, fold])
-        found.append(one.among(sorted(rng.permutation(one.classes)[:whole])))
+        found.append(one.among(rng.permutation(one.classes)[:whole]))
         for _ in range(-(-draws // len(held))):
             order = rng.permutation(one.classes)  # smaller sets are parts of larger ones, so that sizes compare
-            found += [one.among(sorted(order[:size])) for size in sizes if size < whole]
+            found += [one.among(order[:size]) for size in sizes if size < whole]
     return found
 
 
@@ -187,7 +193,7 @@ def calibrated(sets: Iterable[HeldOut], temperature: float | None = None) -> Set
         right = np.concatenate([one.values.argmax(axis=1) == one.y for one in members])
         of = np.concatenate([np.array(one.classes)[one.y] for one in members])
         thresholds.append(thresholds_of(size, lead, right, np.unique(of, return_inverse=True)[1], len(members)))
-    pictures = len({i for one in largest for i in one.pictures.ids})
+    pictures = len({one.pictures.ids[row] for one in largest for row in one.rows})
     return Setting(temperature=temperature, classes=held_out, pictures=pictures, thresholds=tuple(thresholds))
 
 
@@ -275,20 +281,18 @@ def _measure(method: AnyMethod, fold: Fold, table: ClassTable) -> FoldMeasure:
 
 
 def _new(fold: Fold, measure: FoldMeasure) -> HeldOut:
-    values = measure.among_unseen.values.astype(np.float64)
-    return HeldOut(fold.unseen_pictures, fold.unseen, values, frozenset(fold.unseen), fold.train)
+    return HeldOut.of(fold.unseen_pictures, measure.among_unseen, fold.train)
 
 
 def _mixed(fold: Fold, measure: FoldMeasure, gamma: float) -> HeldOut:
-    scores = measure.among_all
-    unseen = frozenset(fold.unseen)
-    values = scores.values - np.array([0.0 if name in unseen else gamma for name in scores.classes])
-    return HeldOut(fold.validation, scores.classes, values, unseen, fold.train)
+    held = HeldOut.of(fold.validation, measure.among_all, fold.train)
+    return replace(
+        held, values=held.values - np.array([0.0 if name in fold.unseen else gamma for name in held.classes])
+    )
 
 
 def _everything(method: AnyMethod, train: TrainingSet, table: ClassTable) -> HeldOut:
-    scores = method.fit(train, table).scores(train.pictures, table)
-    return HeldOut(train.pictures, scores.classes, scores.values.astype(np.float64), frozenset(scores.classes))
+    return HeldOut.of(train.pictures, method.fit(train, table).scores(train.pictures, table))
 
 
 def _lowest(loss: Callable[[float], float], low: float, high: float) -> float:
