@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from zeroscene import __version__
 from zeroscene.cli import (
     annotate,
+    audit,
     benchmark,
     classes,
     demo,
@@ -88,7 +89,7 @@ def _options(
     pass
 
 
-for module in (embed, annotate, finetune, label, fit, predict, explain, benchmark, report, doctor, demo):
+for module in (embed, annotate, finetune, label, fit, predict, explain, benchmark, report, audit, doctor, demo):
     app.command(module.NAME, help=module.HELP, rich_help_panel=module.PANEL)(module.command)
 app.add_typer(classes.app, name="classes", rich_help_panel="Prepare")
 app.add_typer(split.app, name="split", rich_help_panel="Prepare")
