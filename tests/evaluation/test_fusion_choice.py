@@ -201,3 +201,11 @@ def test_sources_joined_give_each_training_set_its_own_views(trial):
         made.fingerprint
         == join({"good": table().select(made.classes), "other": noisy(table(), 0.1).select(made.classes)}).fingerprint
     )
+
+
+def test_weights_are_never_chosen_on_test_pictures(trial, views):
+    fixed = {"members": [member("good"), member("useless")]}
+    found = evaluate(FUSION, trial, views, fixed=fixed, selection="test-oracle")
+    assert found.choice.selection == "test-oracle"
+    assert found.choice.options == fixed
+    assert [m["weight"] for m in found.options["members"]] == [None, None]

@@ -137,3 +137,16 @@ def test_an_unknown_member_or_view_is_refused_with_those_there_are():
 def test_pictures_of_another_model_are_refused():
     with pytest.raises(EncoderMismatchError):
         fitted(PROMPTS, KERNEL).scores(replace(PICTURES, encoder=replace(IMAGE, weights="other")), BOTH)
+
+
+def test_dsva_on_vectors_of_whole_pictures_is_its_global_branch_alone():
+    """A grid of one token is the vector itself; the options of benchmarks/vision_language.py."""
+    options = {"weight_compatibility_local": 0, "weight_regression_local": 0, "weight_concentration": 0}
+    member = {"method": "dsva", "view": "attributes", "options": {**options, "focus": "none"}}
+    pictures = replace(PICTURES, grids=TokenGrids.of(PICTURES.x[:, None, None, None]))
+    train = TrainingSet(pictures.of_classes(SEEN), SEEN)
+    found = create_method("fusion", members=[member]).fit(train, BOTH)
+    assert found.methods_[0].predicting == ("global",)
+    assert found.methods_[0].net().branches == ("global",)
+    right = found.scores(train.pictures, BOTH.select(SEEN)).best() == train.pictures.label_indices(SEEN)
+    assert right.mean() > 0.9
