@@ -2,7 +2,7 @@
 
     python benchmarks/transduction.py [--whu FOLDER --expected FILE] [--store FOLDER] [--prompts] [--study]
 
-FOLDER of --whu holds one safetensors file a model, as benchmarks/whu_rs19_cosine.py reads them, and FILE the accuracies
+FOLDER of --whu holds one safetensors file a model, as benchmarks/prompts.py reads them, and FILE the accuracies
 that a public benchmark reports for them, inductive and transductive. --store is UC Merced as benchmarks/ucmerced.py
 embeds it. What is absent is said, and its recorded figures stay. One setting, the defaults, serves every row; labels of
 the pictures that are refined are read only to measure.
@@ -58,6 +58,7 @@ KINDS: Mapping[str, tuple[str, bool]] = {  # priors, or self-training; with the 
     "balanced, seen pictures": ("balanced", True),
     "self-training": ("self-training", False),
 }
+SET_KINDS = tuple(kind for kind in KINDS if kind != "self-training")
 BEDS = {
     "even": "100 each",
     "uneven": f"100 down to {RAREST}",
@@ -221,11 +222,11 @@ def study(pictures: Embeddings, table: ClassTable) -> Figures:
     for name, cases in beds.items():
         before = np.array([c.t1(c.scores) for c in cases])
         found[name] = {"inductive": float(before.mean())}
-        for priors in ("free", "balanced"):
-            results = [refined(c, priors) for c in cases]
+        for kind in SET_KINDS:
+            results = [refined(c, kind) for c in cases]
             after = np.array([c.t1(r.values) for c, r in zip(cases, results, strict=True)])
-            found[name][priors] = _change(before, after)
-            found["signs"][f"{name}, {priors}"] = _signs(cases, results)
+            found[name][kind] = _change(before, after)
+            found["signs"][f"{name}, {kind}"] = _signs(cases, results)
     for options in STUDIED:
         given = TransductionOptions.of(dict(options), "transduction")
         row: Figures = {"changed": dict(options)}
@@ -311,14 +312,19 @@ def markdown(found: Figures) -> dict[str, str]:
 
 
 def _study_tables(found: Figures) -> dict[str, list[str]]:
-    hurts = ["| pictures a class | priors | inductive T1 | transductive T1 | worst change | folds worse | strained |"]
-    hurts.append("|---|---|---|---|---|---|---|")
+    hurts = [
+        "| pictures a class | priors | labelled pictures used | inductive T1 | transductive T1 | worst change | "
+        "folds worse | strained |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for name, shown in BEDS.items():
-        for priors in ("free", "balanced"):
-            row, signs = found[name][priors], found["signs"][f"{name}, {priors}"]
+        for kind in SET_KINDS:
+            row, signs = found[name][kind], found["signs"][f"{name}, {kind}"]
+            priors, with_seen = KINDS[kind]
             strained = "-" if priors == "free" else f"{100 * signs['strained']:.0f} %"
+            known = "of seen classes" if with_seen else "none"
             hurts.append(
-                f"| {shown} | {priors} | {100 * found[name]['inductive']:.1f} | {100 * row['mean']:.1f} ± "
+                f"| {shown} | {priors} | {known} | {100 * found[name]['inductive']:.1f} | {100 * row['mean']:.1f} ± "
                 f"{100 * row['deviation']:.1f} | {100 * row['worst_change']:+.1f} | {row['worse']} of "
                 f"{found['folds']} | {strained} |"
             )

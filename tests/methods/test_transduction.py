@@ -1,6 +1,8 @@
 """Transduction finds clusters that poor scores only hint at, keeps to its symmetries, and says when not to trust it."""
 
 import csv
+from functools import partial
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from safetensors import safe_open
 from zeroscene.errors import DataFormatError, OptionError
 from zeroscene.methods.prompts import cosine_scores
 from zeroscene.methods.transduction import mixture, space
+from zeroscene.methods.transduction.diagnosis import diagnose
 from zeroscene.methods.transduction.refine import Labelled, Refined, TransductionOptions, refine, scaled_logits
 from zeroscene.methods.transduction.self_training import SelfTrainingOptions, self_training
 
@@ -229,8 +232,6 @@ def test_a_pair_that_the_scores_cannot_tell_apart_is_named():
 
 
 def test_naming_is_the_smallest_standardised_lead():
-    from zeroscene.methods.transduction.diagnosis import diagnose
-
     u = np.array([[3.0, 0, 1], [1, 0, 2], [0, 2, 1], [0, 4, 1], [0, 0, 5], [0, 1, 4]])
     best = np.array([0, 0, 1, 1, 2, 2])
     refined, near = np.eye(3)[best], np.array([[1], [0], [3], [2], [5], [4]])
@@ -242,8 +243,50 @@ def test_naming_is_the_smallest_standardised_lead():
             within = np.sqrt((lead[best == a].var() + lead[best == b].var()) / 2)
             clear[b] = (lead[best == a].mean() - lead[best == b].mean()) / 2 / within
         assert found.naming[a] == pytest.approx(min(clear.values()))
-        assert clear[found.rival[a]] == min(clear.values())
+        assert {clear[b] for b in found.others[a]} == {min(clear.values())}
     assert found.agreement_after == 1
+
+
+def standardised_lead(u, best, a, b):
+    """Return how far pictures of a prefer its score over that of b, in deviations within both."""
+    lead = u[:, a] - u[:, b]
+    of_a, of_b = lead[best == a], lead[best == b]
+    return of_a.mean() / np.sqrt((len(of_a) * of_a.var() + len(of_b) * of_b.var()) / (len(of_a) + len(of_b)))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 1000), st.integers(1, 6))
+def test_naming_is_that_of_the_nearest_circle_of_two_or_three(seed, classes):
+    rng = np.random.default_rng(seed)
+    best = np.sort(np.concatenate([np.arange(classes), rng.integers(0, classes, 3 * classes)]))
+    best = np.concatenate([best, best])
+    u = rng.normal(size=(len(best), classes)) + np.eye(classes)[best]
+    near = np.arange(len(best))[:, None]
+    found = diagnose(u, np.eye(classes)[best], near, 0.0)
+    for a in range(classes):
+        lead = partial(standardised_lead, u, best)
+        circles = {(b, b): (lead(a, b) + lead(b, a)) / 2 for b in range(classes) if b != a}
+        circles |= {
+            (b, d): (lead(a, b) + lead(b, d) + lead(d, a)) / np.sqrt(6)
+            for b, d in permutations(set(range(classes)) - {a}, 2)
+        }
+        assert found.naming[a] == pytest.approx(min(circles.values(), default=np.inf))
+        assert circles.get(tuple(found.others[a]), np.inf) == pytest.approx(found.naming[a])
+
+
+def test_three_classes_that_may_have_passed_on_their_names_are_named():
+    """Pictures of each score nearly as high for the next one, which no pair of them shows."""
+    rng = np.random.default_rng(0)
+    best = np.repeat(np.arange(4), 50)
+    u = 2 * np.eye(4)[best]
+    for a, b in ((0, 1), (1, 2), (2, 0)):
+        u[best == a, b] += 1.9
+    found = diagnose(u + 0.3 * rng.normal(size=u.shape), np.eye(4)[best], np.arange(200)[:, None], 0.0)
+    assert found.naming[3] > 1
+    assert [set(row) for row in found.others[:3]] == [{1, 2}, {2, 0}, {0, 1}]
+    assert [line for line in found.warnings("abcd") if "swapped" in line] == [
+        "'a', 'b' and 'c' may have swapped names: the scores hardly tell them apart; look at some pictures of each"
+    ]
 
 
 # Its parts

@@ -13,6 +13,7 @@ CLEAR = 0.5
 STRAINED = 0.1
 ENOUGH = 5  # pictures a class, in the mean
 LOST = 0.25
+_NEAR = 8  # classes that a circle may go on to, those whose scores are nearest
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,12 @@ class Diagnosis:
         moved: share of the pictures whose best class changed.
         agreement_before: share of nearest neighbours that had the same best class.
         agreement_after: the same after the refinement.
-        naming: (C,) how clearly the inductive scores prefer the name that a class's pictures got: half the difference
-            of (score of a - score of b) between the pictures of a and of b, in its deviations within them, for the b
-            where this is smallest. NaN for a class without pictures, infinite where it is the only one.
-        rival: (C,) column of that b; the class itself where there is none.
+        naming: (C,) how clearly the inductive scores prefer the name that a class's pictures got: what they would lose
+            if it and another class swapped names, or three passed them on in a circle, for the others where this is
+            smallest. For a pair it is half the difference of (score of a - score of b) between the pictures of a and of
+            b, in its deviations within them; for a circle the sum of its three leads so measured, over the root of 6,
+            which is the same scale. NaN for a class without pictures, infinite where it is the only one.
+        others: (C, 2) columns of these others: twice the same for a pair; the class itself where there are none.
         before: (C,) pictures of each class by the inductive scores.
         after: (C,) pictures of each class now.
         strain: share of its equal part that the smallest class lacks under balanced priors; 0 under free ones. It is
@@ -37,7 +40,7 @@ class Diagnosis:
     agreement_before: float
     agreement_after: float
     naming: Array
-    rival: Indices
+    others: Indices
     before: Indices
     after: Indices
     strain: float
@@ -59,12 +62,12 @@ class Diagnosis:
         for a in np.flatnonzero((self.before >= ENOUGH) & (self.after < LOST * self.before)).tolist():
             found.append(f"{classes[a]!r} kept {self.after[a]} of {self.before[a]} pictures; look at those it lost")
         unclear = np.flatnonzero(self.naming < CLEAR).tolist()
-        for a, b in sorted(
-            {(min(a, b), max(a, b)) for a, b in zip(unclear, self.rival[unclear].tolist(), strict=True)}
-        ):
+        circles = {tuple(sorted({a, *self.others[a].tolist()})) for a in unclear}
+        for circle in sorted(c for c in circles if not any(set(pair) < set(c) for pair in circles)):
+            *first, last = (repr(classes[a]) for a in circle)
             found.append(
-                f"{classes[a]!r} and {classes[b]!r} may have swapped names: the scores hardly tell them apart; "
-                "look at some pictures of both"
+                f"{', '.join(first)} and {last} may have swapped names: the scores hardly tell them apart; "
+                f"look at some pictures of {'both' if len(circle) == 2 else 'each'}"
             )
         return found
 
@@ -80,13 +83,13 @@ def diagnose(unary: Array, refined: Array, near: Indices, strain: float) -> Diag
     """
     c = unary.shape[1]
     before, after = unary.argmax(axis=1), refined.argmax(axis=1)
-    naming, rival = _naming(unary, after)
+    naming, others = _naming(unary, after)
     return Diagnosis(
         float((before != after).mean()),
         _agreement(before, near),
         _agreement(after, near),
         naming,
-        rival,
+        others,
         np.bincount(before, minlength=c),
         np.bincount(after, minlength=c),
         strain,
@@ -98,6 +101,35 @@ def _agreement(best: Indices, near: Indices) -> float:
 
 
 def _naming(unary: Array, best: Indices) -> tuple[Array, Indices]:
+    counts, leads = _standardised_leads(unary, best)
+    c = len(counts)
+    own = np.arange(c)
+    # How far a circle a -> b -> a, or a -> b -> d -> a, would lower the scores if its classes passed on their names.
+    pairs = leads + leads.T
+    near = np.argsort(leads, axis=1, kind="stable")[:, :_NEAR]
+    rows = own[:, None, None]
+    b = near[:, :, None]
+    d = near[near]
+    with np.errstate(invalid="ignore"):
+        triples = leads[rows, b] + leads[b, d] + leads[d, rows]
+    triples = np.where((d == rows) | (d == b), np.inf, triples).reshape(c, -1)
+    least = triples.argmin(axis=1)
+    by_pair, by_triple = pairs.min(axis=1) / 2, triples[own, least] / np.sqrt(6)
+    smallest = np.minimum(by_pair, by_triple)
+    second = np.where(np.isfinite(by_pair), pairs.argmin(axis=1), own)
+    in_circle = by_triple < by_pair
+    width = near.shape[1]
+    others = np.column_stack([second, second])
+    others[in_circle, 0] = near[own, least // width][in_circle]
+    others[in_circle, 1] = d.reshape(c, -1)[own, least][in_circle]
+    return np.where(counts > 0, smallest, np.nan), others
+
+
+def _standardised_leads(unary: Array, best: Indices) -> tuple[Indices, Array]:
+    """Return the pictures of each class, and (C, C) how far its pictures prefer its score over another, in deviations.
+
+    Infinite for a class itself and for classes without pictures.
+    """
     c = unary.shape[1]
     counts = np.bincount(best, minlength=c)
     lead, variance = np.zeros((c, c)), np.zeros((c, c))
@@ -107,9 +139,8 @@ def _naming(unary: Array, best: Indices) -> tuple[Array, Indices]:
         lead[a], variance[a] = leads.mean(axis=0), leads.var(axis=0)
     weighted = counts[:, None] * variance
     deviation = np.sqrt((weighted + weighted.T) / np.maximum(counts[:, None] + counts, 1))
-    clear = (lead + lead.T) / 2 / np.maximum(deviation, 1e-12)
-    clear[:, counts == 0] = np.inf
-    np.fill_diagonal(clear, np.inf)
-    smallest = clear.min(axis=1)
-    rival = np.where(np.isfinite(smallest), clear.argmin(axis=1), np.arange(c))
-    return np.where(counts > 0, smallest, np.nan), rival
+    standardised = lead / np.maximum(deviation, 1e-12)
+    standardised[counts == 0] = np.inf
+    standardised[:, counts == 0] = np.inf
+    np.fill_diagonal(standardised, np.inf)
+    return counts, standardised
