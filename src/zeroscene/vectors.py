@@ -15,11 +15,15 @@ _CLASSES: Final = 16
 _ROWS: Final = 2048
 """Classes and rows of one matrix product of float64: one tile of it, and what stays in the processor's cache."""
 
-_BATCH: Final = 16
-"""Rows come in multiples of this: from 16 images on, one thread takes the same kernel as several."""
+_IMAGES: Final = 16
+"""Images, at least, that rows are laid out in: from as many on, one thread takes the same kernel as several."""
 
-_BLOCK: Final = 8 << 20
-"""Bytes of rows in one product of float32: they stay in the processor's last cache until their scores are written."""
+_PIXELS: Final = 64
+"""Rows of an image, at most: of the sizes tried, the fastest for one class and for a hundred."""
+
+_BLOCK: Final = 64 << 20
+_BLOCK_ROWS: Final = 1 << 15
+"""Bytes and rows of one product of float32, at most: enough that calls cost nothing beside the product."""
 
 
 def unit_rows(x: Matrix) -> Matrix:
@@ -55,7 +59,7 @@ def class_products(x: Matrix, classes: Matrix) -> Matrix:
 
 def row_blocks(count: int, width: int) -> list[slice]:
     """Return the blocks of rows in which (count, width) float32 is best multiplied."""
-    rows = max(_BLOCK // (4 * max(width, 1) * _BATCH), 1) * _BATCH
+    rows = min(max(_BLOCK // (4 * max(width, 1) * _PIXELS), 1) * _PIXELS, _BLOCK_ROWS)
     return [slice(first, min(first + rows, count)) for first in range(0, count, rows)]
 
 
@@ -71,7 +75,7 @@ def _has_kernel() -> bool:
 
 
 def _tile(x: Matrix, classes: Matrix) -> "torch.Tensor":
-    """Return the (n, C) products as a 1 x 1 convolution of (16, n / 16) pixels with K channels.
+    """Return the (n, C) products as a 1 x 1 convolution of images whose pixels are rows, with K channels.
 
     The kernels of oneDNN for it sum over the channels in an order that depends on neither the number of pixels nor that
     of outputs, and are up to twice as fast as a BLAS product with few columns. Tests hold them to the first.
@@ -82,13 +86,15 @@ def _tile(x: Matrix, classes: Matrix) -> "torch.Tensor":
     count, width = x.shape
     if not count or not width or not len(classes):
         return torch.zeros(count, len(classes))
-    if count % _BATCH or not x.flags.writeable or not x.flags.c_contiguous:
-        filled = np.zeros((-(-count // _BATCH) * _BATCH, width), np.float32)
+    pixels = min(-(-count // _IMAGES), _PIXELS)
+    images = max(-(-count // pixels), _IMAGES)
+    if count != images * pixels or not x.flags.writeable or not x.flags.c_contiguous:
+        filled = np.zeros((images * pixels, width), np.float32)
         filled[:count] = x
         x = filled
-    pixels = torch.from_numpy(x).view(_BATCH, -1, 1, width).permute(0, 3, 1, 2)
+    laid_out = torch.from_numpy(x).view(images, pixels, 1, width).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        found = conv2d(pixels, torch.tensor(classes)[:, :, None, None])
+        found = conv2d(laid_out, torch.tensor(classes)[:, :, None, None])
     return found.permute(0, 2, 3, 1).reshape(len(x), len(classes))[:count]
 
 

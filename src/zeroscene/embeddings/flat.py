@@ -60,6 +60,7 @@ class FlatStore:
         self.fingerprint = _fingerprint(store)
         self.folder = self.root / self.fingerprint
         self._writing = False
+        self._mapped: dict[str, Matrix] = {}
 
     @cached_property
     def ids(self) -> Any:
@@ -91,6 +92,8 @@ class FlatStore:
             StoreError: a part is damaged, or the file cannot be written.
             DataFormatError: a vector is not finite.
         """
+        if key in self._mapped:
+            return self._mapped[key]
         path = self.folder / key / ROWS
         with self.writing():
             found = mapped(path)
@@ -99,6 +102,8 @@ class FlatStore:
                 found = mapped(path)
         if found is None:
             raise StoreError(f"{path} cannot be read back; is the disk sound?")
+        # A new mapping of the same file would cost half as much as reading it, page by page.
+        self._mapped[key] = found
         return found
 
     @contextmanager
@@ -121,7 +126,7 @@ class FlatStore:
             for other in self.root.iterdir():
                 if other.is_dir() and other != self.folder:
                     shutil.rmtree(other, ignore_errors=True)
-            for leftover in self.folder.rglob(f"{TEMPORARY_PREFIX}*"):
+            for leftover in (*self.folder.glob(f"{TEMPORARY_PREFIX}*"), *self.folder.glob(f"*/{TEMPORARY_PREFIX}*")):
                 leftover.unlink(missing_ok=True)
             self._writing = True
             try:

@@ -26,13 +26,12 @@ import torch
 
 from zeroscene import __version__
 from zeroscene.embeddings.embeddings import Embeddings
-from zeroscene.embeddings.flat import HEAD, ROWS, FlatStore, mapped, write_head
+from zeroscene.embeddings.flat import HEAD, ROWS, FlatStore, write_head
 from zeroscene.embeddings.store import EmbeddingStore
-from zeroscene.errors import StoreError
 from zeroscene.files import digest, json_digest, replacing
 from zeroscene.methods.contract import Matrix, ZeroShotMethod
 from zeroscene.methods.product import ProductMethod
-from zeroscene.methods.store_scores import KeptScores, PassingScores, StoreScores, Vector, batches
+from zeroscene.methods.store_scores import KeptScores, PassingScores, StoreScores, Vector, batches, is_column
 from zeroscene.semantics.table import ClassTable
 from zeroscene.vectors import class_products, row_blocks
 
@@ -87,18 +86,16 @@ class ScoreColumns:
             return PassingScores(self.flat, self.method, table)
         paths = {name: self._path(table, c) for c, name in enumerate(table.classes)}
         with self.flat.writing():
-            kept = {name: mapped(path) for name, path in paths.items()}
-            missing = tuple(name for name, column in kept.items() if column is None)
+            missing = tuple(name for name, path in paths.items() if not is_column(path))
             for first in range(0, len(missing), _TOGETHER):
                 some = table.select(missing[first : first + _TOGETHER])
                 self._compute(some, [paths[name] for name in some.classes])
-            columns = {name: _read(paths[name]) if column is None else column for name, column in kept.items()}
             self._use([*paths.values(), self._folder / ROWS])
-        return KeptScores(self.flat, columns, missing)
+        return KeptScores(self.flat, paths, missing)
 
     def missing(self, table: ClassTable) -> tuple[str, ...]:
         """Return the classes whose scores are not kept and would have to be computed."""
-        return tuple(name for c, name in enumerate(table.classes) if mapped(self._path(table, c)) is None)
+        return tuple(name for c, name in enumerate(table.classes) if not is_column(self._path(table, c)))
 
     @property
     def _folder(self) -> Path:
@@ -168,7 +165,7 @@ def _multiply(rows: Matrix, classes: Matrix, write: Callable[[int, Matrix], None
 def _column_files(paths: Sequence[Path]) -> Iterator[Callable[[int, Matrix], None]]:
     """Yield a function that writes (C, n) scores from a row on, one class a file; the files are whole or absent."""
     with ExitStack() as stack:
-        # Not flushed to the disk, which takes longer than computing them again: see `mapped` for files cut short.
+        # Not flushed to the disk, which takes longer than computing them again; `is_column` refuses what was cut short.
         temporaries = [stack.enter_context(replacing(path, durable=False)) for path in paths]
         files = [stack.enter_context(path.open("r+b", buffering=0)) for path in temporaries]
         count = 0
@@ -191,13 +188,6 @@ def _write_at(file: BinaryIO, values: Vector, place: int) -> None:
     while left:
         written = os.pwrite(file.fileno(), left, place)
         left, place = left[written:], place + written
-
-
-def _read(path: Path) -> Vector:
-    found = mapped(path)
-    if found is None:
-        raise StoreError(f"{path} cannot be read back; is the disk sound?")
-    return found
 
 
 def _method_key(method: ZeroShotMethod[Any]) -> str:

@@ -1,23 +1,31 @@
 """Scores of all pictures of a store, a block of pictures at a time: never all of them in memory."""
 
+import io
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from zeroscene import names
 from zeroscene.embeddings.embeddings import Embeddings
-from zeroscene.embeddings.flat import FlatStore
-from zeroscene.errors import DataFormatError
+from zeroscene.embeddings.flat import HEAD, FlatStore, write_head
+from zeroscene.errors import DataFormatError, StoreError
 from zeroscene.methods.contract import Indices, Matrix, Scores, ZeroShotMethod
 from zeroscene.semantics.table import ClassTable
 
 _BLOCK: Final = 16_384
 """Pictures whose best class is looked for at once: the running best of a block stays in the processor's cache."""
+
+_TOGETHER: Final = 32 << 20
+"""Bytes of scores, about, that a thread reads at once."""
 
 _SPENT: Final = 128 << 20
 """Bytes of vectors, at least, that a method without columns of its own scores at once."""
@@ -88,36 +96,60 @@ class StoreScores(ABC):
 
 
 class KeptScores(StoreScores):
-    """Scores whose columns lie on disk, mapped into memory.
+    """Scores whose columns lie on disk, one file a class.
 
-    Attributes:
-        columns: (N,) float32 for each class.
+    The files are opened as they are read: there may be more classes than files that a process may hold open.
     """
 
-    def __init__(self, flat: FlatStore, columns: dict[str, Vector], computed: tuple[str, ...]):
-        super().__init__(flat, tuple(columns), computed)
-        self.columns = columns
+    def __init__(self, flat: FlatStore, paths: Mapping[str, Path], computed: tuple[str, ...]):
+        super().__init__(flat, tuple(paths), computed)
+        self._paths = tuple(paths.values())
+        self._count = (self._paths[0].stat().st_size - HEAD) // 4
 
     def __len__(self) -> int:
         """Return N."""
-        return len(next(iter(self.columns.values())))
+        return self._count
+
+    def column(self, name: str) -> Vector:
+        """Return the (N,) scores of one class.
+
+        Raises:
+            UnknownNameError: it is none of the classes.
+            StoreError: another run, or another question, has removed the file meanwhile.
+        """
+        positions = names.index(self.classes, "scores")
+        if names.key(name) not in positions:
+            raise names.unknown([name], self.classes, "classes in the scores")
+        return _read(self._paths[positions[names.key(name)]], 0, len(self))
 
     def blocks(self) -> Iterator[Matrix]:
-        """Yield the scores of one block of pictures after the other, (n, C) float32."""
-        for rows in self._rows():
-            yield np.stack([column[rows] for column in self.columns.values()], axis=1)
+        """Yield the scores of one block of pictures after the other, (n, C) float32.
 
-    def _rows(self) -> list[slice]:
-        return [slice(first, first + _BLOCK) for first in range(0, len(self), _BLOCK)]
+        Raises:
+            StoreError: another run, or another question, has removed a file meanwhile.
+        """
+        for first in self._starts():
+            yield np.stack(self._columns(first), axis=1)
+
+    def _starts(self) -> range:
+        return range(0, len(self), max(_TOGETHER // (4 * len(self.classes)), _BLOCK))
+
+    def _columns(self, first: int) -> list[Vector]:
+        starts = self._starts()
+        return [_read(path, first, min(starts.step, len(self) - first)) for path in self._paths]
 
     def _best_of_blocks(self, offsets: Vector, temperature: float | None) -> Iterator[Best]:
-        columns = list(self.columns.values())
-
-        def of(rows: slice) -> Best:
-            return best_of(self.classes, [column[rows] for column in columns], offsets, temperature)
+        def of(first: int) -> list[Best]:
+            columns = self._columns(first)
+            cuts = range(0, len(columns[0]), _BLOCK)
+            return [
+                best_of(self.classes, [column[cut : cut + _BLOCK] for column in columns], offsets, temperature)
+                for cut in cuts
+            ]
 
         with ThreadPoolExecutor(torch.get_num_threads(), "best") as pool:
-            yield from pool.map(of, self._rows())
+            for found in pool.map(of, self._starts()):
+                yield from found
 
 
 class PassingScores(StoreScores):
@@ -180,6 +212,33 @@ def best_of(
             total += np.exp((columns[c] - offsets[c] - score) / np.float32(temperature))
         probability = np.float32(1) / total
     return Best(classes, best, second, score, margin, probability)
+
+
+def is_column(path: Path) -> bool:
+    """Return whether a file holds a whole column."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            count, rest = divmod(os.fstat(file.fileno()).st_size - HEAD, 4)
+            return count >= 0 and not rest and file.read(HEAD) == _head(count)
+    except OSError:
+        return False
+
+
+@cache
+def _head(count: int) -> bytes:
+    head = io.BytesIO()
+    write_head(head, count)
+    return head.getvalue()
+
+
+def _read(path: Path, first: int, count: int) -> Vector:
+    try:
+        values = np.fromfile(path, np.float32, count, offset=HEAD + 4 * first)
+    except OSError as error:
+        raise StoreError(f"{path} was removed to make room for other scores; ask again") from error
+    if len(values) < count:
+        raise StoreError(f"{path} was cut short; ask again, it is computed anew")
+    return values
 
 
 def _joined(classes: tuple[str, ...], blocks: Sequence[Best]) -> Best:
