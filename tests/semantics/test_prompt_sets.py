@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tiny_models import save_sentence_encoder, save_vision
 from zeroscene.encoders.text import load_text_encoder
@@ -17,11 +15,8 @@ from zeroscene.semantics.prompts import (
     PLAIN,
     TEMPLATE_SETS,
     default_templates,
-    mask_names,
-    names_in,
     prompt_warnings,
     read_templates,
-    refuse_names,
 )
 from zeroscene.semantics.table import ClassTable
 from zeroscene.semantics.text import encode_prompts, text_table
@@ -135,49 +130,6 @@ def test_synonyms_are_the_words_of_the_knowledge_base_with_the_given_one_first(t
     encoder = load_text_encoder(save_sentence_encoder(tmp_path / "bert"))
     made = encode_prompts(["airport", "some word of mine"], encoder, texts="synonyms")
     assert made.texts == (knowledge.synonyms("airport"), ("some word of mine",))
-
-
-# Names withheld
-
-
-@pytest.mark.parametrize(
-    ("text", "name", "found"),
-    [
-        ("Two Airports beside a river", "airport", ["Airports"]),
-        ("An air-base and an aerodrome", "airport", ["aerodrome", "air-base"]),
-        ("Ferries at a pier", "ferry", ["Ferries"]),
-        ("rows of parked cars", "parking_lot", []),
-        ("seaside houses", "sea", []),
-        ("a frobnicator field", "Frobnicator", ["frobnicator"]),
-    ],
-)
-def test_a_name_its_synonyms_and_their_plurals_are_found_as_whole_words(text, name, found):
-    assert names_in(text, name) == found
-
-
-@given(st.sampled_from(knowledge.known_classes()), st.sampled_from(knowledge.known_classes()))
-def test_nothing_of_a_name_is_left_after_masking(name, other):
-    text = f"{knowledge.description(name)} Here {knowledge.phrase(name)} and {'; '.join(knowledge.synonyms(name))}."
-    masked = mask_names({name: [text]})[name][0]
-    assert names_in(masked, name) == []
-    refuse_names({name: [masked]})
-
-
-def test_a_text_without_the_name_stays_as_it_is_to_the_letter():
-    said = {"lake": ["Smooth dark  water, trees."], "runway": ["A straight grey strip."]}
-    assert mask_names(said) == said
-    refuse_names(said)
-
-
-def test_texts_that_say_the_name_are_refused_with_class_and_word():
-    with pytest.raises(OptionError, match=r"'lake' \('Lakes'\); write them without") as error:
-        refuse_names({"lake": ["Lakes in a forest"], "runway": ["A straight strip"]})
-    assert "runway" not in str(error.value)
-
-
-def test_a_text_that_is_nothing_but_the_name_cannot_be_masked():
-    with pytest.raises(OptionError, match=r"class 'lake': the text 'lakes!' is its name and nothing else"):
-        mask_names({"lake": ["water", "lakes!"]})
 
 
 # Warnings

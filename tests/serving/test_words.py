@@ -1,6 +1,5 @@
 """What is said of classes: as asked for, or as the encoder can read it, and never more than that."""
 
-import numpy as np
 import pytest
 
 from tiny_models import save_sentence_encoder
@@ -9,9 +8,10 @@ from zeroscene.errors import OptionError, UnknownNameError
 from zeroscene.evaluation.annotation import read_vocabulary
 from zeroscene.semantics import knowledge
 from zeroscene.semantics.knowledge import knowledge_table
-from zeroscene.semantics.prompts import PLAIN, default_templates, names_in
-from zeroscene.semantics.text import attribute_texts, class_texts, text_table
-from zeroscene.serving.texts import vectors_like
+from zeroscene.semantics.prompts import PLAIN, default_templates
+from zeroscene.semantics.text import attribute_texts, class_texts
+from zeroscene.semantics.vocabulary import Vocabulary
+from zeroscene.semantics.withheld import names_in
 from zeroscene.serving.words import suiting_vocabulary, words_for
 
 
@@ -60,7 +60,9 @@ def test_what_is_asked_for_is_what_is_said(tiny, sentences):
     own = {"lake": "clear water"}
     assert words_for(["lake"], tiny, texts=own).texts == own
     said = words_for(["airport"], sentences, texts="attributes").texts
-    assert said == attribute_texts(knowledge_table(["airport"]), suiting_vocabulary(sentences))
+    assert said == attribute_texts(knowledge_table(["airport"]), Vocabulary.of_knowledge(), withheld=True)
+    assert not names_in(said["airport"][0], "airport")
+    assert suiting_vocabulary(sentences).fingerprint == Vocabulary.of_knowledge().fingerprint
     assert suiting_vocabulary(tiny) == read_vocabulary("synthetic")
 
 
@@ -80,27 +82,3 @@ def test_names_are_masked_in_descriptions_or_refused(sentences):
 def test_names_that_are_all_that_is_said_cannot_be_withheld(sentences, texts, withhold):
     with pytest.raises(OptionError, match="are the names that are to be withheld"):
         words_for(["lake"], sentences, texts=texts, withhold=withhold)
-
-
-@pytest.mark.parametrize("texts", ["auto", "attributes"])
-def test_a_new_class_is_said_as_the_others_were(tiny, texts):
-    words = words_for(["lake", "river"], tiny, texts=texts)
-    table = text_table(["lake", "river"], tiny, texts=words.texts, templates=words.templates)
-    new = vectors_like(table.provenance, ["harbor"], "tiny")
-    assert new.space == table.space
-    said = words_for(["harbor"], tiny, texts="attributes", templates=words.templates)
-    expected = text_table(["harbor"], tiny, texts=said.texts, templates=said.templates)
-    np.testing.assert_array_equal(new.matrix, expected.matrix)
-
-
-@pytest.mark.real
-@pytest.mark.parametrize("texts", ["names", "synonyms", "descriptions", "attributes"])
-def test_the_way_of_the_others_is_found_in_what_they_say(shared, texts):
-    folder = shared / "real" / "encoders" / "all-minilm-l6-v2"
-    encoder = load_text_encoder(folder)
-
-    def table(*classes):
-        return text_table(classes, encoder, texts=words_for(classes, encoder, texts=texts).texts)
-
-    new = vectors_like(table("dense_residential", "lake").provenance, ["airport"], folder)
-    np.testing.assert_allclose(new.matrix, table("airport").matrix, atol=1e-6)

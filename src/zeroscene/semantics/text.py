@@ -18,6 +18,7 @@ from zeroscene.errors import DataFormatError, DatasetNotFoundError, OptionError,
 from zeroscene.files import json_digest
 from zeroscene.semantics.table import ClassTable
 from zeroscene.semantics.vocabulary import Vocabulary
+from zeroscene.semantics.withheld import names_in
 from zeroscene.vectors import unit_rows
 
 Said = Literal["names", "synonyms", "descriptions"]
@@ -182,8 +183,10 @@ def read_texts(given: str, base: Path = Path()) -> Texts:
     return texts
 
 
-def attribute_texts(table: ClassTable, vocabulary: Vocabulary, least: float = 0.5) -> dict[str, list[str]]:
-    """Return descriptions of classes made of their attributes, the class name withheld.
+def attribute_texts(
+    table: ClassTable, vocabulary: Vocabulary, least: float = 0.5, *, withheld: bool = False
+) -> dict[str, list[str]]:
+    """Return descriptions of classes made of their attributes.
 
     A text lists the first prompt of each attribute that both the table and the vocabulary have and whose value is
     `least` or more, strongest first: "aircraft, concrete, mostly grey". Two classes may get the same text.
@@ -192,6 +195,7 @@ def attribute_texts(table: ClassTable, vocabulary: Vocabulary, least: float = 0.
         table: class table of kind `attributes`.
         vocabulary: the words for its attributes.
         least: value in [0, 1] from which on an attribute is said.
+        withheld: leave out what says the class's name or a synonym of it: "tennis courts" of a tennis court.
 
     Raises:
         OptionError: the table is not of attributes, or nothing can be said of a class.
@@ -203,6 +207,8 @@ def attribute_texts(table: ClassTable, vocabulary: Vocabulary, least: float = 0.
     for name, row in zip(table.classes, table.matrix, strict=True):
         ranked = (table.columns[i] for i in np.argsort(-row, kind="stable") if row[i] >= least)
         said = [words[names.key(column)] for column in ranked if names.key(column) in words]
+        if withheld:
+            said = [phrase for phrase in said if not names_in(phrase, name)]
         if not said:
             raise OptionError(f"no attribute of class {name!r} reaches {least} and has words in the vocabulary")
         texts[name] = [", ".join(said)]

@@ -6,10 +6,12 @@ from typing import Final, Literal
 
 from zeroscene.encoders.base import TextEncoder, readings
 from zeroscene.errors import OptionError, UnknownNameError
-from zeroscene.evaluation.annotation import SYNTHETIC, class_texts, read_vocabulary
+from zeroscene.evaluation.annotation import SYNTHETIC, read_vocabulary
 from zeroscene.semantics import text
-from zeroscene.semantics.prompts import default_templates, mask_names, read_templates, refuse_names
+from zeroscene.semantics.knowledge import knowledge_table
+from zeroscene.semantics.prompts import default_templates, read_templates
 from zeroscene.semantics.vocabulary import Vocabulary
+from zeroscene.semantics.withheld import mask_names, refuse_names
 
 Withhold = Literal["mask", "refuse"]
 
@@ -46,9 +48,9 @@ def words_for(
     Args:
         classes: class names.
         encoder: what is to read it.
-        texts: `names`, `synonyms`, `descriptions`, `attributes` (what the knowledge base says of a class, its name
-            withheld), a CSV of class and text, texts of each class, or `auto`: names, or attributes for an encoder of
-            whole words (`tiny`) that does not know them.
+        texts: `names`, `synonyms`, `descriptions`, `attributes` (what the knowledge base says of a class, but for what
+            says its name), a CSV of class and text, texts of each class, or `auto`: names, or attributes for an encoder
+            of whole words (`tiny`) that does not know them.
         templates: prompts and names of sets (`semantics.prompts.TEMPLATE_SETS`); what suits the encoder where none.
         vocabulary: words for attributes: `knowledge`, `synthetic`, or a CSV; what suits the encoder where None.
         withhold: `mask` replaces a class's name and synonyms in its texts, `refuse` stops at such a text.
@@ -65,8 +67,7 @@ def words_for(
     unread = _unread(classes, encoder) if texts == AUTO else []
     given = ("attributes" if unread else "names") if texts == AUTO else texts
     try:
-        asked = suiting_vocabulary(encoder) if vocabulary is None else read_vocabulary(vocabulary)
-        said = class_texts(given, classes, asked)
+        said = _attributes(classes, encoder, vocabulary) if given == "attributes" else text.read_texts(given)
     except UnknownNameError as error:
         if not unread:
             raise
@@ -84,9 +85,18 @@ def words_for(
 
 def suiting_vocabulary(encoder: TextEncoder) -> Vocabulary:
     """Return the words for attributes that an encoder reads: of drawn scenes for one of whole words, else all."""
-    known = Vocabulary.of_knowledge()
-    read = readings(encoder, [known.prompts[0][0]])
-    return read_vocabulary(SYNTHETIC) if read and read[0].whole else known
+    return read_vocabulary(SYNTHETIC) if _of_whole_words(encoder) else Vocabulary.of_knowledge()
+
+
+def _attributes(classes: Sequence[str], encoder: TextEncoder, vocabulary: str | None) -> dict[str, list[str]]:
+    words = suiting_vocabulary(encoder) if vocabulary is None else read_vocabulary(vocabulary)
+    # An encoder of whole words knows a thing by the word alone, and has read no class names.
+    return text.attribute_texts(knowledge_table(classes), words, withheld=not _of_whole_words(encoder))
+
+
+def _of_whole_words(encoder: TextEncoder) -> bool:
+    read = readings(encoder, ["a"])
+    return bool(read) and read[0].whole
 
 
 def _unread(classes: Sequence[str], encoder: TextEncoder) -> list[str]:
