@@ -27,10 +27,14 @@ HELP = manual(
 Label pictures with any list of classes, also ones the model never saw.
 
 PICTURES is a folder of pictures (nested or not, labels not needed) or a store
-that `embed` wrote. The classes are a table file, or names: a model that was
-fitted on the knowledge base looks them up there. Each picture gets the best
-class, its score, the margin to the runner-up, and the runner-up. Scores
-compare classes of one picture, not pictures.
+that `embed` wrote. The classes are those of the model (`classes add` edits
+them), or a table file, or names, which are looked up or said as the model's
+own classes were. Each picture gets the best class, its probability, its score,
+the lead over the runner-up, and the runner-up.
+
+--precision P asks for answers of which a share P is right, and --least P for
+answers of that probability; the others become "none of these". --examples
+takes a few pictures whose class is known.
 
 Where seen and new classes are asked about together, the calibration that
 `fit` chose is subtracted from the seen ones, which would win too often
@@ -54,9 +58,9 @@ def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder that `fit` wrote.")],
     pictures: Annotated[Path, typer.Argument(metavar="PICTURES", help="Folder of pictures, or an embedding store.")],
     classes: Annotated[
-        list[str],
-        typer.Option("--classes", "-c", help="Table file, names with commas, or @FILE; may be repeated."),
-    ],
+        list[str] | None,
+        typer.Option("--classes", "-c", help="Table file, names with commas, or @FILE; without it, all of the model."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help=".csv, .json or .parquet; without it, CSV on stdout.", rich_help_panel=OUTPUT),

@@ -198,9 +198,4 @@ def check_suffix(path: Path) -> None:
 
 def _short(values: Vector) -> list[float | None]:
     """Return numbers with six significant digits; None for NaN."""
-    wide = values.astype(np.float64)
-    size = np.where((wide == 0) | ~np.isfinite(wide), 1.0, np.abs(wide))
-    digits = _DIGITS - 1 - np.floor(np.log10(size))
-    scale = 10.0 ** np.abs(digits)
-    shown = np.where(digits >= 0, np.rint(wide * scale) / scale, np.rint(wide / scale) * scale)
-    return [None if number != number else number for number in shown.tolist()]
+    return [None if number != number else float(f"{number:.{_DIGITS}g}") for number in values.tolist()]
