@@ -2,7 +2,7 @@
 
     python benchmarks/anyshot.py [--whu FOLDER] [--store FOLDER] [--study [--world STORE TABLE]]
 
-FOLDER of --whu holds one safetensors file a model, as benchmarks/whu_rs19_cosine.py reads them; --store is UC Merced as
+FOLDER of --whu holds one safetensors file a model, as benchmarks/prompts.py reads them; --store is UC Merced as
 benchmarks/ucmerced.py embeds it. What is absent keeps its recorded figures. Each draw (its number is the seed) takes 16
 pictures a class, of which the first 1, 2, 4, 8 or 16 are examples; all 16 are the reference, without labels. Every
 figure is of the pictures that were not drawn, so that all columns of a row are of the same ones. Beside it stand
