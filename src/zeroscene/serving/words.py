@@ -72,7 +72,7 @@ def words_for(
         if not unread:
             raise
         raise UnknownNameError(f"{encoder.identity.name} reads no names like {unread[0]!r}, and: {error}") from error
-    notes = ()
+    notes: tuple[str, ...] = ()
     if unread:
         shown = text.class_texts(unread[:1], said)[0][0]
         notes = (
@@ -95,8 +95,7 @@ def _attributes(classes: Sequence[str], encoder: TextEncoder, vocabulary: str | 
 
 
 def _of_whole_words(encoder: TextEncoder) -> bool:
-    read = readings(encoder, ["a"])
-    return bool(read) and read[0].whole
+    return any(one.whole for one in readings(encoder, ["a"]) or ())
 
 
 def _unread(classes: Sequence[str], encoder: TextEncoder) -> list[str]:
