@@ -19,6 +19,7 @@ COMMANDS = (
     "predict",
     "benchmark",
     "report",
+    "audit",
     "doctor",
     "demo",
     "synthetic",

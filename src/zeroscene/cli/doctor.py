@@ -17,7 +17,8 @@ times faster), which optional parts are installed, and which models are in
 the local Hugging Face cache. With --dataset, a folder is compared with what
 the published benchmark contains; every class and count that differs is
 named. The encoder that ships, or the one that --encoder names, is loaded and
-sees one picture.
+sees one picture; of an image-text model, drawn pictures must find their
+texts, and find them best behind the preprocessing that its folder declares.
 """,
     [
         "zeroscene doctor",
@@ -144,4 +145,32 @@ def _encoder(source: str, output: Output, problems: list[str]) -> dict[str, Any]
         problems.append(f"encoder {source}: a plain grey picture gives a vector that is not finite")
     identity = encoder.identity
     output.say(f"encoder     {identity.name}: {encoder.width} wide, {identity.output}, grid {encoder.grid or 'none'}")
-    return {"source": source, "width": encoder.width, "grid": encoder.grid, "identity": identity.to_json()}
+    found = {"source": source, "width": encoder.width, "grid": encoder.grid, "identity": identity.to_json()}
+    if identity.output == "projection":
+        found["self_check"] = _self_check(source, output, problems)
+    return found
+
+
+def _self_check(source: str, output: Output, problems: list[str]) -> dict[str, Any] | None:
+    from dataclasses import asdict
+
+    from zeroscene.embeddings.sanity import self_check
+    from zeroscene.encoders.dual import load_dual_encoder
+    from zeroscene.errors import ZeroSceneError
+
+    try:
+        dual = load_dual_encoder(source)
+    except ZeroSceneError as error:  # a tower of pictures alone is a sound encoder
+        output.say(f"self-check  not made: {error}")
+        return None
+    try:
+        found = self_check(dual.image, dual.text)
+    except ZeroSceneError as error:
+        problems.append(str(error))
+        return None
+    output.say(
+        f"self-check  {found.accuracy:.0%} of drawn pictures find their text (chance {found.chance:.0%}), "
+        f"{found.margin:.1f} deviations above the others"
+    )
+    problems += found.warnings
+    return asdict(found)

@@ -3,7 +3,8 @@
 Models of open_clip run through the same class: `encoders.open_clip` gives their tower.
 """
 
-from collections.abc import Callable
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,11 +23,14 @@ from zeroscene.errors import EncoderError
 from zeroscene.pixels import Geometry, resize_crop
 
 Backend = Literal["torch", "openvino"]
-_Run = Callable[[torch.Tensor, bool], tuple[torch.Tensor, torch.Tensor | None]]
 
 
 class HuggingFaceImageEncoder:
-    """A pretrained vision model with its own preprocessing; satisfies `encoders.base.ImageEncoder`."""
+    """A pretrained vision model with its own preprocessing; satisfies `encoders.base.ImageEncoder`.
+
+    Attributes:
+        unused: parameters in its weights file that the model has no place for.
+    """
 
     def __init__(
         self,
@@ -35,9 +39,11 @@ class HuggingFaceImageEncoder:
         preprocessing: Preprocessing,
         precision: Arithmetic,
         backend: Backend,
+        unused: tuple[str, ...] = (),
     ):
         self._identity = identity
         self._preprocessing = preprocessing
+        self.unused = unused
         self.precision = precision
         self.backend = backend
         with torch.no_grad():
@@ -47,7 +53,7 @@ class HuggingFaceImageEncoder:
         if grid_BHWD is not None:
             _, rows, columns, width = grid_BHWD.shape
             self._grid = rows, columns, width
-        self._run: _Run = (
+        self._run: TorchTower | OpenVinoTower = (
             OpenVinoTower(tower, self.geometry.size, precision)
             if backend == "openvino"
             else TorchTower(tower, precision)
@@ -72,6 +78,19 @@ class HuggingFaceImageEncoder:
     def geometry(self) -> Geometry:
         """How pictures become the size that the model sees."""
         return self._preprocessing.geometry
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What happens to a picture before the first layer."""
+        return self._preprocessing
+
+    def behind(self, preprocessing: Preprocessing) -> "HuggingFaceImageEncoder":
+        """Return the same weights behind another preprocessing of the same picture size; it is another encoder."""
+        other = copy.copy(self)
+        other._identity = replace(self._identity, preprocessing=preprocessing.digest)
+        other._preprocessing = preprocessing
+        other._run = self._run.behind(preprocessing)
+        return other
 
     def prepare(self, picture_HWC: npt.NDArray[np.uint8]) -> torch.Tensor:
         """Return one decoded RGB picture (H, W, 3) resized and cropped: (3, height, width) uint8."""
@@ -144,4 +163,4 @@ def image_encoder_of(
     identity = EncoderIdentity(
         source.name, source.weights_digest(), preprocessing.digest, tower.pooling, source.fine_tuned()
     )
-    return HuggingFaceImageEncoder(identity, tower, preprocessing, arithmetic(precision), backend)
+    return HuggingFaceImageEncoder(identity, tower, preprocessing, arithmetic(precision), backend, loaded.unused)

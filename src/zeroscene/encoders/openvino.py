@@ -1,10 +1,12 @@
 """OpenVINO as the engine of a vision tower: the extra `fast`."""
 
+import copy
 import warnings
 from typing import Any
 
 import torch
 
+from zeroscene.encoders.preprocessing import Preprocessing
 from zeroscene.encoders.source import quiet
 from zeroscene.encoders.speed import Arithmetic
 from zeroscene.encoders.vision import VisionTower
@@ -27,6 +29,12 @@ class OpenVinoTower:
         self._size = size
         self._hint = {"fp32": "f32", "bf16": "bf16"}[precision]
         self._compiled: dict[bool, Any] = {}
+
+    def behind(self, preprocessing: Preprocessing) -> "OpenVinoTower":
+        """Return the same tower behind another preprocessing, compiled again."""
+        other = copy.copy(self)
+        other._tower, other._compiled = self._tower.behind(preprocessing), {}
+        return other
 
     def __call__(self, pictures_BCHW: torch.Tensor, grid: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return pooled vectors (B, D) and, when asked for, the grid (B, H, W, D)."""

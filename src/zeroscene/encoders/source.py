@@ -4,7 +4,7 @@ Nothing is downloaded unless the caller says so, and weights are safetensors onl
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from zeroscene.files import file_digest, json_digest, read_json
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _FILES = ("*.json", "*.txt", "*.model", "model*.safetensors", "*/config.json", "*/model.safetensors")
 _WEIGHTS = "model.safetensors"
+_NUMBER = re.compile(r"\d+")
+_MOST_NAMED = 4
 TRAINING, TRAINING_FORMAT = "training.json", "zeroscene-training-1"
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
 
@@ -134,10 +136,17 @@ def locate(name_or_folder: str | Path, *, download: bool = False) -> Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in evaluation mode, float32, and the names of parameters that its weights file does not hold."""
+    """A model in evaluation mode, float32.
+
+    Attributes:
+        model: the model.
+        missing: names of its parameters that the weights file does not hold.
+        unused: names in the weights file that the model has no place for, such as the classifier of another task.
+    """
 
     model: torch.nn.Module
     missing: tuple[str, ...]
+    unused: tuple[str, ...] = ()
 
     def require(self, source: Source, unused: str = "") -> None:
         """Refuse a model of which a part that is used has no weights.
@@ -147,13 +156,13 @@ class Loaded:
             unused: parameters with this word in their name may be missing.
 
         Raises:
-            EncoderError: parameters are missing; the first is named.
+            EncoderError: parameters are missing; they are named.
         """
         needed = [name for name in self.missing if not unused or unused not in name]
         if needed:
             raise EncoderError(
                 f"{source.name}: the weights file lacks {len(needed)} parameters of the model in config.json "
-                f"({needed[0]}, ...), which would be random numbers"
+                f"({_listed(needed)}), which would be random numbers"
             )
 
 
@@ -161,7 +170,8 @@ def load_model(source: Source) -> Loaded:
     """Load the model that a folder's config.json describes, from safetensors.
 
     Raises:
-        EncoderError: no usable weights, damaged weights, or an architecture that transformers does not know.
+        EncoderError: no usable weights, damaged weights, an architecture that transformers does not know, or weights
+            of other shapes or with more layers than config.json says; the parameters are named.
     """
     import transformers
     from safetensors import SafetensorError
@@ -178,14 +188,38 @@ def load_model(source: Source) -> Loaded:
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # else its error names none of them
             )
     except SafetensorError as error:
         raise EncoderError(f"{source.name}: the weights in {source.folder} are damaged: {one_line(error)}") from error
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise EncoderError(f"{source.name}: cannot load the model in {source.folder}: {one_line(error)}") from error
-    if mismatched := sorted(str(key) for key in report["mismatched_keys"]):
-        raise EncoderError(f"{source.name}: weights and config.json disagree about the shape of {mismatched[0]}")
-    return Loaded(model.eval().requires_grad_(False), tuple(sorted(report["missing_keys"])))
+    if mismatched := sorted(report["mismatched_keys"]):
+        shapes = [f"{name}: {_shape(there)} in the file, {_shape(wanted)} wanted" for name, there, wanted in mismatched]
+        raise EncoderError(f"{source.name}: weights and config.json disagree about shapes: {_listed(shapes)}")
+    unused = tuple(sorted(report["unexpected_keys"]))
+    if surplus := _surplus(model, unused):
+        raise EncoderError(
+            f"{source.name}: the weights file holds {len(surplus)} parameters of layers that config.json does not "
+            f"have ({_listed(surplus)}); the two belong to different models"
+        )
+    return Loaded(model.eval().requires_grad_(False), tuple(sorted(report["missing_keys"])), unused)
+
+
+def _surplus(model: torch.nn.Module, unused: Sequence[str]) -> list[str]:
+    """Return unused parameters that differ from used ones by a number only: layers too many."""
+    used = {_NUMBER.sub("#", name) for name, _ in model.named_parameters()}
+    return [name for name in unused if _NUMBER.search(name) and _NUMBER.sub("#", name) in used]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMED]) + (
+        f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    )
+
+
+def _shape(size: Sequence[int]) -> str:
+    return " x ".join(map(str, size)) or "one number"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from zeroscene.encoders.preprocessing import Preprocessing
 from zeroscene.encoders.vision import VisionTower
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -45,6 +46,12 @@ class TorchTower:
         self._threads = torch.get_num_threads() if self._device.type == "cpu" else 1
         # The number of threads is a setting of the calling thread: that of the others stays.
         self._pool = ThreadPoolExecutor(self._threads, "encode", torch.set_num_threads, (1,))
+
+    def behind(self, preprocessing: Preprocessing) -> "TorchTower":
+        """Return the same tower behind another preprocessing; the weights are shared."""
+        other = copy.copy(self)
+        other._tower = self._tower.behind(preprocessing)
+        return other
 
     @torch.no_grad()
     def __call__(self, pictures_BCHW: torch.Tensor, grid: bool) -> tuple[torch.Tensor, torch.Tensor | None]:

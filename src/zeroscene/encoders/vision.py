@@ -3,6 +3,7 @@
 Shapes in names: B pictures, T tokens, H and W of the token grid, D width.
 """
 
+import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -65,6 +66,16 @@ class VisionTower(torch.nn.Module):
         out = self.vision(pixels_BCHW.to(self.scale.dtype, memory_format=torch.channels_last))
         hidden = out.last_hidden_state
         return self._pool(hidden, out), self._grid(hidden)
+
+    def behind(self, preprocessing: Preprocessing) -> "VisionTower":
+        """Return the tower behind another preprocessing of the same picture size; the weights are shared."""
+        other = copy.copy(self)
+        other._buffers = {
+            name: torch.tensor(values, dtype=self.scale.dtype, device=self.scale.device).view(1, 3, 1, 1)
+            for name, values in (("scale", preprocessing.scale), ("shift", preprocessing.shift))
+        }
+        other.blue_first = preprocessing.blue_first
+        return other
 
     def _pool(self, hidden: torch.Tensor, out: Any) -> torch.Tensor:
         if self.pooling == "cls":
