@@ -156,3 +156,20 @@ def tiny_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn") / "pictures"
     write_folder(folder, ("lake", "freeway", "snow_mountain"), count=4, seed=11)
     return folder
+
+
+def test_a_model_that_knows_nothing_is_told_and_not_silently_used(tmp_path: Path) -> None:
+    import shutil
+
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from zeroscene.encoders import tiny
+    from zeroscene.serving.label import WordModel
+
+    folder = shutil.copytree(tiny.WEIGHTS, tmp_path / "untrained")
+    tensors = load_file(folder / "model.safetensors")
+    torch.manual_seed(0)
+    untrained = {name: torch.randn_like(t) * 0.05 if t.ndim > 1 else t for name, t in tensors.items()}
+    save_file(untrained, folder / "model.safetensors", {"format": "pt"})
+    assert any("no better than random" in note for note in WordModel.of(["lake", "freeway"], str(folder)).notes)

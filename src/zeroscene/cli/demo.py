@@ -198,21 +198,31 @@ class Tour:
 
     def _predict(self, split: "Split") -> list[dict[str, Any]]:
         """Label new pictures of the unseen classes, and say how many are right."""
+        from zeroscene import names
+        from zeroscene.files import write_text
+
         truth = _draw_new(self.out / "new-pictures", split.unseen, self.scale)
+        write_text(self.out / "unseen.txt", "".join(f"{names.words(name)}\n" for name in split.unseen))
         self._step(
             f"{plural(len(truth), 'new picture')}, in no folder that says what they show.",
             f"predict {self.place}/model {self.place}/new-pictures {_asked(split)} -o {self.place}/labels.csv",
         )
-        with (self.out / "labels.csv").open(encoding="utf-8", newline="") as file:
-            told = [{**row, "drawn_as": truth[row["id"]]} for row in csv.DictReader(file)]
+        told = self._told("labels.csv", truth)
         rows = [(one["id"], one["class"], f"{float(one['margin']):.3f}", one["drawn_as"]) for one in told]
         self.output.say(table(("picture", "class", "margin", "drawn as"), rows[:_SHOWN], left=2))
         if len(rows) > _SHOWN:
             self.output.say(f"... and {len(rows) - _SHOWN} more")
-        right = sum(one["class"] == one["drawn_as"] for one in told)
-        unseen = plural(len(split.unseen), "class")
-        self.output.say(f"{right} of {len(told)} right, among {unseen} without a training picture")
+        self.output.say(f"{_right(told)}, among {plural(len(split.unseen), 'class')} without a training picture")
+        self._step(
+            "The same by words alone, without any training picture of any class.",
+            f"label {self.place}/new-pictures @{self.place}/unseen.txt -o {self.place}/words.csv",
+        )
+        self.output.say(_right(self._told("words.csv", truth)))
         return told
+
+    def _told(self, file: str, truth: dict[str, str]) -> list[dict[str, Any]]:
+        with (self.out / file).open(encoding="utf-8", newline="") as rows:
+            return [{**row, "drawn_as": truth[row["id"]]} for row in csv.DictReader(rows)]
 
     def _step(self, why: str, line: str, shown: bool = True) -> None:
         """Show a command, run it, and show what it prints unless that stands at the end."""
@@ -229,6 +239,10 @@ class Tour:
         from zeroscene.scenes.split_files import read_splits
 
         return read_splits(self.out / "splits.json")
+
+
+def _right(told: Sequence[dict[str, Any]]) -> str:
+    return f"{sum(one['class'] == one['drawn_as'] for one in told)} of {len(told)} right"
 
 
 def _asked(split: "Split") -> str:

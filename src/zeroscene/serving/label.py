@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from zeroscene.embeddings.sanity import self_check
 from zeroscene.encoders.base import TextEncoder
 from zeroscene.encoders.dual import DualEncoder, load_dual_encoder
 from zeroscene.evaluation.results import Choice
@@ -51,7 +52,7 @@ class WordModel:
         templates: Sequence[str] | None = None,
         download: bool = False,
     ) -> "WordModel":
-        """Say the classes to an image-text model.
+        """Say the classes to an image-text model, whose two towers are checked once with drawn pictures.
 
         Args:
             classes: names, one or more.
@@ -70,7 +71,8 @@ class WordModel:
         words = words_for(classes, reader, texts=texts, templates=templates)
         table = text_table(classes, reader, texts=words.texts, templates=words.templates)
         contrast = _contrast(table, reader, words) if len(table) == 1 else None
-        return cls(encoder, dual, table, contrast, (*words.notes, *prompt_warnings(table, reader)))
+        told = self_check(dual.image, dual.text).warnings
+        return cls(encoder, dual, table, contrast, (*told, *words.notes, *prompt_warnings(table, reader)))
 
     @cached_property
     def method(self) -> Prompts:
