@@ -13,7 +13,8 @@ from zeroscene.methods.prompts import Prompts
 from zeroscene.methods.transduction.refine import TransductionOptions
 from zeroscene.semantics.table import ClassTable
 from zeroscene.serving.answers import NONE
-from zeroscene.serving.labeller import Asking, Labeller
+from zeroscene.serving.asking import Asking
+from zeroscene.serving.labeller import Labeller
 
 EYE = EncoderIdentity("toy", "w", "p", "projection")
 READER = EncoderIdentity("toy", "w", "t", "text-projection")
@@ -173,3 +174,21 @@ def test_a_model_that_knows_nothing_is_told_and_not_silently_used(tmp_path: Path
     untrained = {name: torch.randn_like(t) * 0.05 if t.ndim > 1 else t for name, t in tensors.items()}
     save_file(untrained, folder / "model.safetensors", {"format": "pt"})
     assert any("no better than random" in note for note in WordModel.of(["lake", "freeway"], str(folder)).notes)
+
+
+def test_kept_scores_answer_as_scores_made_anew(tmp_path: Path, tiny_pictures: Path) -> None:
+
+    from zeroscene.embeddings.extract import extract
+    from zeroscene.scenes.folder import SceneFolder
+    from zeroscene.serving.label import WordModel
+    from zeroscene.serving.large import answer_store
+
+    model = WordModel.of(["lake", "freeway", "snow mountain"])
+    store = extract(SceneFolder.open(tiny_pictures), model.dual.image, tmp_path / "store")
+    for asking in (Asking(), Asking(least=0.9), Asking(gamma=0.3)):
+        anew = model.labeller.answer(store.read(), asking)
+        kept = answer_store(store, model.method, model.table, model.confidence, asking)
+        assert list(kept.rows()) == list(anew.rows())
+    more = WordModel.of(["lake", "freeway", "snow mountain", "bridge"])
+    again = answer_store(store, model.method, more.table, model.confidence, Asking())
+    assert again.made["computed"] == ["bridge"]

@@ -12,7 +12,7 @@ from zeroscene.errors import OptionError
 
 if TYPE_CHECKING:
     from zeroscene.serving.answers import Answers
-    from zeroscene.serving.labeller import Asking
+    from zeroscene.serving.asking import Asking
 
 OUTPUT, ENCODER, CLASSES, SELECTION = "Output", "Encoder", "Class names", "Selection"
 
@@ -177,7 +177,7 @@ def asking(priors: str | None, least: float | None, precision: float | None) -> 
     if priors is not None:
         one_of("--refine", priors, PRIORS)
     from zeroscene.methods.transduction.refine import TransductionOptions
-    from zeroscene.serving.labeller import Asking
+    from zeroscene.serving.asking import Asking
 
     refine = None if priors is None else TransductionOptions.of({"priors": priors}, "--refine")
     return Asking(refine=refine, least=least, precision=precision)

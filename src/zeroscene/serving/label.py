@@ -18,7 +18,8 @@ from zeroscene.semantics.table import ClassTable
 from zeroscene.semantics.text import text_table
 from zeroscene.semantics.text_cache import CachedTextEncoder
 from zeroscene.serving.answers import Answers
-from zeroscene.serving.labeller import Asking, Labeller
+from zeroscene.serving.asking import Asking
+from zeroscene.serving.labeller import Labeller
 from zeroscene.serving.model import CONFIDENCE, keep
 from zeroscene.serving.sources import Origin
 from zeroscene.serving.words import AUTO, Words, words_for

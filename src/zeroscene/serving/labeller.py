@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zeroscene import names
 from zeroscene.embeddings.embeddings import Embeddings
+from zeroscene.embeddings.store import EmbeddingStore
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import OptionError
 from zeroscene.methods.anyshot import AnyShot, Examples, refine_with
@@ -18,34 +18,9 @@ from zeroscene.methods.registry import AnyMethod
 from zeroscene.methods.transduction.refine import Refined, TransductionOptions, refine
 from zeroscene.semantics.table import ClassTable
 from zeroscene.serving.answers import Answers
-from zeroscene.serving.stores import embedded, labelled
-
-
-@dataclass(frozen=True)
-class Asking:
-    """How pictures are answered.
-
-    Attributes:
-        gamma: what is subtracted from the scores of classes seen in the fit, where others are asked about too.
-        refine: let the set of pictures correct its scores (methods/transduction); None answers each picture alone.
-        least: answers of less probability become `none of these`.
-        precision: wanted share of right answers; less sure ones become `none of these`.
-
-    Raises:
-        OptionError: a number out of range, or both ways to give no answer.
-    """
-
-    gamma: float = 0.0
-    refine: TransductionOptions | None = None
-    least: float | None = None
-    precision: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.least is not None and self.precision is not None:
-            raise OptionError("ask for a least probability or for a precision, not for both")
-        for what, value in (("least probability", self.least), ("precision", self.precision)):
-            if value is not None and not 0 < value < 1:
-                raise OptionError(f"{what} {value:g} does not lie between 0 and 1")
+from zeroscene.serving.asking import UNCALIBRATED, Asking, calibrate
+from zeroscene.serving.large import MANY, answer_store
+from zeroscene.serving.stores import embedded, is_store, labelled
 
 
 @dataclass(frozen=True)
@@ -85,6 +60,11 @@ class Labeller:
             UnknownNameError: an example of a class that is not asked about.
             OptionError: no probability or precision can be given; the message says why.
         """
+        if examples is None and asking.refine is None and len(self.table) > 1 and is_store(pictures):
+            store = EmbeddingStore.open(pictures)
+            if store.manifest.count >= MANY:
+                answers = answer_store(store, self.method, self.table, self.confidence, asking)
+                return replace(answers, notes=self.notes)
         grid = self.method.reads == "grids"
         with ExitStack() as opened:
             x, skipped = opened.enter_context(embedded(pictures, self.eye, beside, grid=grid))
@@ -94,12 +74,12 @@ class Labeller:
     def answer(self, x: Embeddings, asking: Asking, examples: Embeddings | None = None) -> Answers:
         """Return the answers about embedded pictures; arguments and errors as in `label`."""
         scores = self.method.scores(x, self.table)
-        made = {"method": self.method.name, "gamma": calibrate(self.method, scores, asking.gamma)}
+        made = {"method": self.method.name, "gamma": calibrate(self.method, scores, asking)}
         notes = list(self.notes)
         shown = None
         if examples is not None:
             shown = Examples.of(self.method, examples, self.table)
-            calibrate(self.method, shown.scores, asking.gamma)
+            calibrate(self.method, shown.scores, asking)
             adapter = AnyShot.fit(shown, x, scores)
             scores = adapter.adapt(scores, x)
             made["examples"] = adapter.summary()
@@ -125,12 +105,12 @@ class Labeller:
             probability, notes = self._probability(scores, refined), ()
         if asking.precision is not None:
             if self.confidence is None:
-                raise OptionError(_UNCALIBRATED)
+                raise OptionError(UNCALIBRATED)
             return _Sure(probability, ~self.confidence.reject(scores, asking.precision, refined), notes)
         if asking.least is None:
             return _Sure(probability, None, notes)
         if probability is None:
-            raise OptionError(_UNCALIBRATED)
+            raise OptionError(UNCALIBRATED)
         return _Sure(probability, probability.max(axis=1) >= asking.least, notes)
 
     def _probability(self, scores: Scores, refined: bool) -> Matrix | None:
@@ -156,12 +136,6 @@ class Labeller:
         return _Sure(share, share[:, 0] >= least, (note,))
 
 
-_UNCALIBRATED = (
-    "this model turns no scores into probabilities: fit it on labelled pictures of more classes, so that some can be "
-    "held out to learn how sure it is"
-)
-
-
 @dataclass(frozen=True)
 class _Sure:
     """(N, C) probabilities where there are any, (N,) which answers stand, and what should be known of both."""
@@ -169,16 +143,6 @@ class _Sure:
     probability: Matrix | None
     answered: Mask | None
     notes: tuple[str, ...] = ()
-
-
-def calibrate(method: AnyMethod, scores: Scores, gamma: float) -> float:
-    """Subtract gamma from the columns of seen classes where there are others too; return what was subtracted."""
-    known = {names.key(name) for name in method.require_fitted().seen}
-    is_seen = np.array([names.key(name) in known for name in scores.classes])
-    if is_seen.all() or not is_seen.any():
-        return 0.0
-    scores.values[:, is_seen] -= np.float32(gamma)
-    return gamma
 
 
 def _refined(x: Embeddings, scores: Scores, options: TransductionOptions, shown: Examples | None) -> Refined:
