@@ -21,6 +21,9 @@ TRANSDUCTIVE = """transductive: the set of test pictures refined its own scores,
 not to be compared with inductive figures. worse: runs that lost more than a
 point of T1, of H by it.
 """
+OVERLAP = """without overlap: on the test pictures that overlap no picture the method was
+fitted on (or none of the other place); removed: pictures taken out of a run.
+"""
 HELP = manual(
     """
 Compare methods over encoders, class tables, splits and seeds.
@@ -48,7 +51,9 @@ and each validation fold, from the training pictures of their seen classes;
 
 With `transductive: true` (or its options, {priors: balanced}) every figure is
 measured a second time after the set of test pictures has refined its own
-scores, without labels, in columns of its own.
+scores, without labels, in columns of its own. With `overlap: overlap.csv`
+(written by `zeroscene audit`), every figure is also given without the test
+pictures that overlap something else.
 """,
     [
         "zeroscene benchmark plan.yaml -o results --jobs 2",
@@ -134,18 +139,22 @@ def remember_pictures(plan: "BenchmarkPlan", out: Path) -> None:
 def summary(result: "BenchmarkResult") -> str:
     """Return the summary as aligned text: percent, mean and deviation."""
     refined = any(row.transductive is not None for row in result.summary)
+    audited = any(row.without_overlap is not None for row in result.summary)
     lines = [
         (row.label, row.table, row.encoder, *(_percent(getattr(row, m)) for m in ("t1", "S", "U", "H", "AUSUC")),
-         _percent(row.uncalibrated_H), *(_transductive(row) if refined else ()))
+         _percent(row.uncalibrated_H), *(_transductive(row) if refined else ()),
+         *(_without_overlap(row) if audited else ()))
         for row in result.summary
     ]  # fmt: skip
     header = ["method", "classes", "encoder", "T1", "S", "U", "H", "AUSUC", "H plain"]
     header += ["T1 transductive", "H transductive", "worse"] if refined else []
+    header += ["T1 without overlap", "H without overlap", "removed"] if audited else []
     runs = max((row.t1.count for row in result.summary), default=0)
     mark = "TEST-ORACLE: chosen on the test pictures" if result.selection == "test-oracle" else result.selection
     return (
         f"{result.name}: percent, mean \N{PLUS-MINUS SIGN} deviation of {plural(runs, 'run')}, selection: {mark}\n\n"
-        f"{table(header, lines, left=3)}\n{TRANSDUCTIVE if refined else ''}{_marks(result)}"
+        f"{table(header, lines, left=3)}\n{TRANSDUCTIVE if refined else ''}{OVERLAP if audited else ''}{_lost(result)}"
+        f"{_marks(result)}"
     )
 
 
@@ -155,6 +164,21 @@ def _transductive(row: "SummaryRow") -> tuple[str, str, str]:
     found = row.transductive
     worse = f"{found.t1_change.worse}, {found.H_change.worse} of {found.t1_change.count}"
     return _percent(found.t1), _percent(found.H), worse
+
+
+def _without_overlap(row: "SummaryRow") -> tuple[str, str, str]:
+    found = row.without_overlap
+    return ("-", "-", "-") if found is None else (_percent(found.t1), _percent(found.H), f"{found.removed:.1f}")
+
+
+def _lost(result: "BenchmarkResult") -> str:
+    """Return a line for each split that a class is absent from without the overlap."""
+    lost = {cell.split.name: cell.without_overlap.lost for cell in result.cells if cell.without_overlap}
+    return "".join(
+        f"split {split}: without the overlap no test pictures are left of {', '.join(named)}\n"
+        for split, named in lost.items()
+        if named
+    )
 
 
 def _marks(result: "BenchmarkResult") -> str:

@@ -2,9 +2,10 @@
 
 import csv
 import io
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from zeroscene.embeddings.overlap import KINDS, Overlap
 from zeroscene.errors import DataFormatError, DatasetNotFoundError
@@ -29,6 +30,23 @@ class OverlapFile:
     def fingerprint(self) -> str:
         """Digest of all that figures without the overlap depend on."""
         return json_digest([self.place == "", sorted([pair.id, pair.other] for pair in self.pairs)])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a result says of the pairs: whether they are within the data set, how many, their digest."""
+        return {"within": not self.place, "pairs": len(self.pairs), "fingerprint": self.fingerprint}
+
+    def check(self, ids: Collection[str], what: str) -> None:
+        """Refuse pairs of other pictures.
+
+        Raises:
+            DataFormatError: not one of the pictures is among the ids.
+        """
+        known = set(ids)
+        if self.pairs and not any(pair.id in known for pair in self.pairs):
+            raise DataFormatError(
+                f"none of the {len(self.pairs)} overlapping pictures ({self.pairs[0].id!r}, ...) is in {what}; audit "
+                "the place that these were made of: zeroscene audit STORE ..."
+            )
 
     def write(self, path: Path) -> None:
         """Write the pairs as CSV, whole or not at all.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from zeroscene.embeddings.overlap_files import OverlapFile
 from zeroscene.evaluation.candidates import build
 from zeroscene.evaluation.confidence import fit_confidence
 from zeroscene.evaluation.confidence_figures import Answered, ConfidenceResult, measure_confidence
@@ -13,6 +14,7 @@ from zeroscene.evaluation.examples import Examples
 from zeroscene.evaluation.fusion import choose_in_folds
 from zeroscene.evaluation.measure import all_scores, generalised_of, pick_examples, unseen_scores, zero_shot_of
 from zeroscene.evaluation.oracle import select_on_test
+from zeroscene.evaluation.overlap import WithoutOverlap, without_overlap
 from zeroscene.evaluation.protocol import TestSet, Trial
 from zeroscene.evaluation.record import Selection
 from zeroscene.evaluation.results import Choice, GeneralisedResult, TransductiveResult, ZeroShotResult
@@ -39,6 +41,7 @@ class Evaluation:
         table: class vectors of the plain fit; its provenance names exemplars.
         transductive: the refined figures, where they were asked for.
         confidence: what probabilities and the reject option are worth, where they were chosen on seen classes.
+        without_overlap: figures without test pictures that overlap something else, where pairs were given.
     """
 
     options: dict[str, Any]
@@ -49,6 +52,7 @@ class Evaluation:
     table: ClassTable
     transductive: TransductiveResult | None = None
     confidence: ConfidenceResult | None = None
+    without_overlap: WithoutOverlap | None = None
 
 
 def evaluate(
@@ -61,6 +65,7 @@ def evaluate(
     folds: int = FOLDS,
     seed: int = 0,
     transduction: Transduction | None = None,
+    overlap: OverlapFile | None = None,
 ) -> Evaluation:
     """Evaluate a method on a trial.
 
@@ -75,6 +80,7 @@ def evaluate(
         folds: validation folds of honest selection, at most.
         seed: of the folds, and of the method where it has one.
         transduction: measure the refined scores of the test pictures as well.
+        overlap: measure without the test pictures of these pairs as well.
 
     Raises:
         UnknownNameError: a class of the split is absent from the table.
@@ -123,6 +129,7 @@ def evaluate(
         table,
         None if transduction is None else transductive(trial, of_unseen, of_all, choice.gamma, transduction),
         None if confidence is None else _confidence(confidence, test, of_unseen, of_all, choice.gamma),
+        None if overlap is None else without_overlap(trial, of_unseen, of_all, choice.gamma, overlap),
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from zeroscene import names
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.grids import TokenGrids
+from zeroscene.embeddings.overlap_files import OverlapFile
 from zeroscene.errors import DuplicateNameError, OptionError, SplitError
 from zeroscene.evaluation.annotation import Annotation, AnnotationEntry
 from zeroscene.evaluation.protocol import HOLDOUT
@@ -81,6 +82,7 @@ class BenchmarkPlan:
         holdout: share of each seen class's pictures held out for the generalised test.
         transductive: whether the refined scores of the test pictures are measured as well, in figures of their own;
             true, or options of `transductive.Transduction`.
+        overlap: pairs of `zeroscene audit`; figures are given without these test pictures as well.
 
     Raises:
         OptionError: nothing to compare, or a value out of range.
@@ -98,6 +100,7 @@ class BenchmarkPlan:
     folds: int = FOLDS
     holdout: float = HOLDOUT
     transductive: bool | Mapping[str, Any] | Transduction = False
+    overlap: OverlapFile | None = None
 
     def __post_init__(self) -> None:
         parts = {
@@ -172,6 +175,7 @@ class BenchmarkPlan:
             given.folds,
             given.holdout,
             given.transductive,
+            None if given.overlap is None else OverlapFile.read(base / given.overlap),
         )
 
     @property
@@ -236,6 +240,7 @@ class Cell:
             "environment": json.dumps(dict(environment), sort_keys=True),
             **({"grids": grids} if self.method.reads_grids else {}),
             **({"transductive": plan.transduction.model_dump_json()} if plan.transduction else {}),
+            **({"overlap": plan.overlap.fingerprint} if plan.overlap else {}),
         }
 
 
@@ -258,6 +263,7 @@ class PlanFile(Options):
         only: names of the splits to take; all where empty.
         methods: names, or mappings of name, label and options.
         seeds, selection, folds, holdout, transductive: as in `BenchmarkPlan`.
+        overlap: file that `zeroscene audit` wrote.
     """
 
     name: str = ""
@@ -271,6 +277,7 @@ class PlanFile(Options):
     folds: int = FOLDS
     holdout: float = HOLDOUT
     transductive: bool | dict[str, Any] = False
+    overlap: Path | None = None
 
 
 def _tables(

@@ -12,6 +12,7 @@ from pydantic import Field
 from zeroscene.encoders.base import FineTuned
 from zeroscene.evaluation.confidence_figures import ConfidenceResult
 from zeroscene.evaluation.examples import Examples
+from zeroscene.evaluation.overlap import WithoutOverlap
 from zeroscene.evaluation.record import Record, Selection
 from zeroscene.evaluation.summary_records import Comparison, SummaryRow
 from zeroscene.files import read_json
@@ -204,6 +205,7 @@ class CellResult(Record):
         examples: unseen-class pictures right and wrong.
         transductive: the figures of the refined scores, where they were asked for; never to be mixed with the others.
         confidence: what probabilities and the reject option are worth, where they were asked for.
+        without_overlap: figures without the test pictures that the plan's audit found to overlap something else.
         choice: what was chosen on what evidence.
         environment: versions (`provenance.environment`).
     """
@@ -227,6 +229,7 @@ class CellResult(Record):
     examples: Examples
     transductive: TransductiveResult | None = None
     confidence: ConfidenceResult | None = None
+    without_overlap: WithoutOverlap | None = None
     choice: Choice
     environment: dict[str, Any]
 

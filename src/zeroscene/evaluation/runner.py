@@ -97,6 +97,8 @@ def _tasks(plan: BenchmarkPlan, tables: Mapping[str, TableSource], out: Path) ->
     for label, source in plan.embeddings.items():
         loaded = load_embeddings(source, plan.reads_grids)
         pictures[label], grids[label] = _describe(loaded), grids_fingerprint(loaded.grids)
+        if plan.overlap is not None:
+            plan.overlap.check(loaded.ids, f"embeddings {label!r}")
     tasks = []
     for cell in plan.cells():
         of_pictures, of_table = pictures[cell.encoder]["fingerprint"], tables[cell.table].fingerprint
@@ -115,6 +117,7 @@ def _tasks(plan: BenchmarkPlan, tables: Mapping[str, TableSource], out: Path) ->
         "folds": plan.folds,
         "holdout": plan.holdout,
         "transductive": plan.transduction.model_dump(mode="json") if plan.transduction else None,
+        "overlap": plan.overlap.to_json() if plan.overlap else None,
     }
     return description, tasks
 

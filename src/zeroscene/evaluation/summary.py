@@ -13,7 +13,14 @@ import numpy as np
 
 from zeroscene.evaluation.compare import paired_bootstrap, statistic
 from zeroscene.evaluation.results import CellResult, rounded
-from zeroscene.evaluation.summary_records import Change, Comparison, Statistic, SummaryRow, TransductiveSummary
+from zeroscene.evaluation.summary_records import (
+    Change,
+    Comparison,
+    Statistic,
+    SummaryRow,
+    TransductiveSummary,
+    WithoutOverlapSummary,
+)
 from zeroscene.evaluation.transductive import NOISE
 
 CONFIDENCE: Final = {
@@ -31,6 +38,8 @@ CONFIDENCE: Final = {
 
 _FIGURES = ("t1", "overall", "S", "U", "H", "AUSUC", "uncalibrated_H")
 _TRANSDUCTIVE_FIGURES = ("t1", "overall", "S", "U", "H")
+_WITHOUT_OVERLAP = ("t1", "S", "U", "H")
+_AUDITED = ("t1", "with_t1", "H", "with_H")
 _CHANGE = ("difference", "worst", "worse")
 _COMPARED: tuple[Literal["t1", "H"], ...] = ("t1", "H")
 
@@ -59,6 +68,7 @@ def summarise(cells: Iterable[CellResult]) -> tuple[SummaryRow, ...]:
             exemplars=tuple(sorted({name for cell in group for name in cell.table.exemplars})),
             transductive=_transductive(group),
             confidence=_confidence(group),
+            without_overlap=_without_overlap(group),
         )
         for (label, encoder, table), group in groups.items()
     )
@@ -89,6 +99,21 @@ def _confidence(group: Sequence[CellResult]) -> dict[str, Statistic] | None:
     by_name = {name: [confidence_figure(cell, name) for cell in group] for name in CONFIDENCE}
     known = {name: [value for value in values if value is not None] for name, values in by_name.items()}
     return {name: statistic(values) for name, values in known.items() if values}
+
+
+def _without_overlap(group: Sequence[CellResult]) -> WithoutOverlapSummary | None:
+    left = [(cell, cell.without_overlap) for cell in group if cell.without_overlap is not None]
+    t1 = [(figure(cell, "t1"), one.t1) for cell, one in left if one.t1 is not None]
+    H = [(figure(cell, "H"), one.H) for cell, one in left if one.H is not None]
+    if len(left) < len(group) or not t1 or not H:
+        return None
+    return WithoutOverlapSummary(
+        t1=statistic([without for _, without in t1]),
+        H=statistic([without for _, without in H]),
+        with_t1=statistic([all_ for all_, _ in t1]),
+        with_H=statistic([all_ for all_, _ in H]),
+        removed=rounded(float(np.mean([sum(one.removed.values()) for _, one in left]))),
+    )
 
 
 def confidence_figure(cell: CellResult, name: str) -> float | None:
@@ -167,10 +192,12 @@ def cells_csv(cells: Iterable[CellResult]) -> str:
     given = list(cells)
     refined = any(cell.transductive is not None for cell in given)
     confident = any(cell.confidence is not None for cell in given)
+    audited = any(cell.without_overlap is not None for cell in given)
     header = [
         *("method", "label", "encoder", "table", "split", "seed", "selection", *_FIGURES, "gamma", "options"),
         *("exemplars", *(f"transductive_{name}" for name in _TRANSDUCTIVE_FIGURES if refined)),
         *(f"confidence_{name}" for name in CONFIDENCE if confident),
+        *(f"without_overlap_{name}" for name in (*_WITHOUT_OVERLAP, "removed", "lost") if audited),
     ]
     rows = (
         (
@@ -179,33 +206,49 @@ def cells_csv(cells: Iterable[CellResult]) -> str:
             "|".join(cell.table.exemplars),
             *(getattr(cell.transductive, name, "") for name in _TRANSDUCTIVE_FIGURES if refined),
             *(confidence_figure(cell, name) for name in CONFIDENCE if confident),
+            *(_without_overlap_values(cell) if audited else ()),
         )
         for cell in given
     )  # fmt: skip
     return _csv(header, rows)
 
 
+def _without_overlap_values(cell: CellResult) -> list[float | str | None]:
+    found = cell.without_overlap
+    if found is None:
+        return [""] * (len(_WITHOUT_OVERLAP) + 2)
+    return [
+        *(getattr(found, name) for name in _WITHOUT_OVERLAP),
+        sum(found.removed.values()),
+        "|".join(found.lost),
+    ]
+
+
 def summary_csv(summary: Iterable[SummaryRow]) -> str:
     """Return a row for each method, encoder and table: mean and deviation of each figure.
 
     What only some benchmarks measure follows in columns of its own: `transductive_...` with what refining changed, then
-    `confidence_...`.
+    `confidence_...`, then `without_overlap_...` with the same cells on all their pictures beside it.
     """
     given = list(summary)
     refined = any(row.transductive is not None for row in given)
     confident = any(row.confidence is not None for row in given)
+    audited = any(row.without_overlap is not None for row in given)
     header = ["method", "label", "encoder", "table", "selection", "cells", *_columns("", _FIGURES), "exemplars"]
     if refined:
         header += _columns("transductive_", _TRANSDUCTIVE_FIGURES)
         header += [f"transductive_{metric}_{part}" for metric in _COMPARED for part in _CHANGE]
     if confident:
         header += _columns("confidence_", tuple(CONFIDENCE))
+    if audited:
+        header += [*_columns("without_overlap_", _AUDITED), "without_overlap_removed"]
     rows = (
         (
             row.method, row.label, row.encoder, row.table, row.selection, row.t1.count,
             *_mean_and_deviation(row, _FIGURES), "|".join(row.exemplars),
             *(_transductive_values(row.transductive) if refined else ()),
             *(_confidence_values(row.confidence or {}) if confident else ()),
+            *(_audited_values(row.without_overlap) if audited else ()),
         )
         for row in given
     )  # fmt: skip
@@ -214,6 +257,15 @@ def summary_csv(summary: Iterable[SummaryRow]) -> str:
 
 def _confidence_values(found: Mapping[str, Statistic]) -> list[float | str]:
     return [getattr(found.get(name), part, "") for name in CONFIDENCE for part in ("mean", "deviation")]
+
+
+def _audited_values(found: WithoutOverlapSummary | None) -> list[float | str]:
+    if found is None:
+        return [""] * (2 * len(_AUDITED) + 1)
+    return [
+        *(getattr(getattr(found, name), part) for name in _AUDITED for part in ("mean", "deviation")),
+        found.removed,
+    ]
 
 
 def _columns(prefix: str, figures: Sequence[str]) -> list[str]:

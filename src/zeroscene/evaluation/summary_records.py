@@ -49,6 +49,22 @@ class TransductiveSummary(Record):
     warned: int
 
 
+class WithoutOverlapSummary(Record):
+    """Figures of a row without test pictures that overlap something else, over the cells that have any left.
+
+    Attributes:
+        t1, H: the figures.
+        with_t1, with_H: those of the same cells on all their test pictures.
+        removed: mean number of pictures that were taken out of a cell.
+    """
+
+    t1: Statistic
+    H: Statistic
+    with_t1: Statistic
+    with_H: Statistic
+    removed: float
+
+
 class SummaryRow(Record):
     """One method, encoder and class table over all splits and seeds.
 
@@ -57,6 +73,7 @@ class SummaryRow(Record):
         transductive: the refined figures, where every cell has them.
         confidence: figures of the probabilities and the reject option by name (`summary.CONFIDENCE`), where every cell
             has them; one that no cell has is absent.
+        without_overlap: figures without test pictures that overlap something else, where every cell has them.
     """
 
     label: str
@@ -74,6 +91,7 @@ class SummaryRow(Record):
     exemplars: tuple[str, ...] = ()
     transductive: TransductiveSummary | None = None
     confidence: dict[str, Statistic] | None = None
+    without_overlap: WithoutOverlapSummary | None = None
 
 
 class Comparison(Record):

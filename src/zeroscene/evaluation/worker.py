@@ -99,6 +99,7 @@ def _result(plan: BenchmarkPlan, task: Task) -> CellResult:
         folds=plan.folds,
         seed=cell.seed,
         transduction=plan.transduction,
+        overlap=plan.overlap,
     )
     return CellResult(
         cell=cell.name,
@@ -136,6 +137,7 @@ def _result(plan: BenchmarkPlan, task: Task) -> CellResult:
         examples=found.examples,
         transductive=found.transductive,
         confidence=found.confidence,
+        without_overlap=found.without_overlap,
         choice=found.choice,
         environment=environment(),
     )
