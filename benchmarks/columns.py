@@ -12,12 +12,15 @@ vectors of classes. Each round runs, one after the other,
 - one bare product of that size and type, of NumPy and of torch, into an array that is there; the faster one counts.
 
 Within a round, they take turns several times, and the fastest of each counts: what else runs on the machine only slows.
-Ratios are taken within a round; their medians over the rounds are written to docs/results/columns.md. The first class in a fresh process, where the pages of the file
-are not mapped yet, and memory are measured in processes of their own. Needs 5 GB of disk and 5 GB of memory.
+Ratios are taken within a round; their medians over the rounds are written to docs/results/columns.md. The first class
+in a fresh process, where the pages of the file are not mapped yet, and memory are measured in processes of their own.
+Reading is bound by memory and a product by both, so that a machine whose processors are busy understates the share of
+the bandwidth; the load at the start is recorded. Needs 5 GB of disk and 5 GB of memory.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -222,7 +225,13 @@ def in_this_process(folder: Path, what: str) -> float:
     return most[0]
 
 
-def report(times: dict[str, list[float]], once: dict[str, float], pictures: int, rounded: dict[str, dict[str, float]]):
+def report(
+    times: dict[str, list[float]],
+    once: dict[str, float],
+    pictures: int,
+    rounded: dict[str, dict[str, float]],
+    load: float,
+) -> None:
     middle = {name: statistics.median(values) for name, values in times.items()}
     size = 4e-9 * pictures * WIDTH
 
@@ -234,7 +243,7 @@ def report(times: dict[str, list[float]], once: dict[str, float], pictures: int,
         "| what | measured | beside | asked for |",
         "|---|---|---|---|",
         f"| reading {size:.2f} GB of laid-out vectors, {torch.get_num_threads()} threads | {middle['read']:.3f} s, "
-        f"{size / middle['read']:.1f} GB/s | | |",
+        f"{size / middle['read']:.1f} GB/s | load of the machine before: {load:.1f} | |",
         f"| a class added to {CLASSES} | {middle['added']:.3f} s, {size / middle['added']:.1f} GB/s | "
         f"{100 * reached:.0f} % of the bandwidth | under 0.5 s, 60 % |",
         f"| the same, first in a process | {once['first']:.3f} s | pages are mapped meanwhile | under 0.5 s |",
@@ -256,12 +265,16 @@ def report(times: dict[str, list[float]], once: dict[str, float], pictures: int,
         ),
     ]
     write_text(RESULTS / "columns.md", "\n".join(lines) + "\n")
-    record = {"pictures": pictures, "seconds": times, "once": once, "rounded": rounded, "environment": environment()}
+    record = {
+        "pictures": pictures, "load": load, "seconds": times, "once": once, "rounded": rounded,
+        "environment": environment(),
+    }  # fmt: skip
     write_json(RESULTS / "columns.json", record)
     print("\n".join(lines))
 
 
 def main(folder: Path, pictures: int, rounds: int) -> None:
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(dir=folder, prefix="columns-") as name:
         place = Path(name) / "store"
         print(f"written in {seconds(lambda: write_store(place, pictures)):.0f} s", flush=True)
@@ -271,7 +284,7 @@ def main(folder: Path, pictures: int, rounds: int) -> None:
         once |= labels(bench, Path(name))
         once["first"] = statistics.median(alone(place, "first") for _ in range(FRESH))
         once |= {f"{what} MB": alone(place, what) for what in ("added", "anew", "best")}
-        report(times, once, pictures, halves(bench))
+        report(times, once, pictures, halves(bench), load)
 
 
 if __name__ == "__main__":
