@@ -12,19 +12,20 @@ is made part by part, in the memory of one part, and is whole or absent. The fol
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.grid_files import size_text
-from zeroscene.embeddings.parts import read_part, vectors
-from zeroscene.embeddings.store import EmbeddingStore
+from zeroscene.embeddings.parts import vectors
+from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, StoreError
 from zeroscene.files import TEMPORARY_PREFIX, digest, json_digest, replacing
 from zeroscene.progress import progress
@@ -40,6 +41,65 @@ _FOLDER, _IDS = "flat", "ids.arrow"
 ROWS = "rows.npy"
 
 
+class Described(Protocol):
+    """What decides the bytes of a store."""
+
+    @property
+    def count(self) -> int:
+        """Rows, at most."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON value."""
+        ...
+
+
+class Parted(Protocol):
+    """Vectors on disk in parts: an embedding store, or one raster of an archive."""
+
+    @property
+    def path(self) -> Path:
+        """Where the laid-out files have their folder, if no other is named."""
+        ...
+
+    @property
+    def manifest(self) -> Described:
+        """What decides its bytes."""
+        ...
+
+    @property
+    def identity(self) -> EncoderIdentity:
+        """The encoder that made the vectors."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """D, the length of a vector."""
+        ...
+
+    @property
+    def part_count(self) -> int:
+        """Number of parts."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part is there."""
+        ...
+
+    def part_path(self, part: int) -> Path:
+        """Return the file that a part lies in."""
+        ...
+
+    def part_columns(self, part: int, columns: Sequence[str]) -> Any:
+        """Return columns of a part, `id` and `embedding` among them, as an Arrow table; each page is checked."""
+        ...
+
+    def iter_parts(self, grids: bool = False) -> Iterator[Embeddings]:
+        """Yield the vectors part by part."""
+        ...
+
+
 class FlatStore:
     """The vectors and ids of a finished store as memory-mapped files.
 
@@ -51,7 +111,7 @@ class FlatStore:
         StoreError: the store is not finished.
     """
 
-    def __init__(self, store: EmbeddingStore, folder: Path | None = None):
+    def __init__(self, store: Parted, folder: Path | None = None):
         if not store.complete:
             raise StoreError(f"{store.path} is not finished; run the same embedding again, it goes on where it stopped")
         self.store = store
@@ -153,14 +213,14 @@ class FlatStore:
 
     def _part(self, part: int) -> Matrix:
         path = self.store.part_path(part)
-        x = vectors(read_part(path, ("embedding",))["embedding"], (self.store.width,))
+        x = vectors(self.store.part_columns(part, ("embedding",))["embedding"], (self.store.width,))
         if not np.isfinite(x).all():
             row = int(np.argmin(np.isfinite(x).all(axis=1)))
             raise DataFormatError(f"{path}: the vector of row {row} is not finite; delete this file and embed again")
         return x
 
     def _write_ids(self, path: Path) -> None:
-        parts = [read_part(self.store.part_path(part), ("id",))["id"] for part in range(self.store.part_count)]
+        parts = [self.store.part_columns(part, ("id",))["id"] for part in range(self.store.part_count)]
         ids = pa.chunked_array([chunk for part in parts for chunk in part.chunks], pa.string())
         columns = pa.table({"id": ids.cast(pa.large_string()).combine_chunks()})
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, columns.schema) as writer:
@@ -188,7 +248,7 @@ def _same(x: Matrix) -> Matrix:
     return x
 
 
-def _fingerprint(store: EmbeddingStore) -> str:
+def _fingerprint(store: Parted) -> str:
     """Return a digest of what the parts are, from their manifest and the state of their files."""
     files = [store.part_path(part).stat() for part in range(store.part_count)]
     return json_digest([_FORMAT, store.manifest.to_json(), [[f.st_size, f.st_mtime_ns] for f in files]])

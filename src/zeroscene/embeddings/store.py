@@ -193,6 +193,14 @@ class EmbeddingStore:
         """Return the file of a part."""
         return self.path / f"part-{part:05d}.parquet"
 
+    def part_columns(self, part: int, columns: Sequence[str]) -> Any:
+        """Return columns of a part as an Arrow table; each page is checked.
+
+        Raises:
+            StoreError: the part is damaged.
+        """
+        return read_part(self.part_path(part), columns)
+
     def grid_path(self, part: int) -> Path:
         """Return the file of the token grids of a part."""
         return self.path / f"part-{part:05d}.grid.npy"
@@ -307,7 +315,7 @@ class EmbeddingStore:
             kept = self._grids([part]) if grids else None
             several = grids and self.manifest.views > 1
             columns = ("id", "label", "embedding", *(("views",) if several else ()))
-            table = read_part(self.part_path(part), columns)
+            table = self.part_columns(part, columns)
             labels = tuple(table["label"].to_pylist()) if self.manifest.labelled else None
             x = vectors(table["embedding"], (self.width,))
             views = vectors(table["views"], (self.manifest.views - 1, self.width)) if several else None

@@ -26,8 +26,7 @@ import torch
 
 from zeroscene import __version__
 from zeroscene.embeddings.embeddings import Embeddings
-from zeroscene.embeddings.flat import HEAD, ROWS, FlatStore, write_head
-from zeroscene.embeddings.store import EmbeddingStore
+from zeroscene.embeddings.flat import HEAD, ROWS, FlatStore, Parted, write_head
 from zeroscene.files import digest, json_digest, replacing
 from zeroscene.methods.contract import Matrix, ZeroShotMethod
 from zeroscene.methods.product import ProductMethod
@@ -63,7 +62,7 @@ class ScoreColumns:
     """
 
     def __init__(
-        self, store: EmbeddingStore, method: ZeroShotMethod[Any], folder: Path | None = None, limit: int | None = None
+        self, store: Parted, method: ZeroShotMethod[Any], folder: Path | None = None, limit: int | None = None
     ):
         nothing = Embeddings((), np.empty((0, store.width), np.float32), store.identity)
         nothing.check_encoder(method.require_fitted().encoder, f"the fitted {method.name}")
@@ -133,7 +132,7 @@ class ScoreColumns:
 
 
 def score_store(
-    store: EmbeddingStore, method: ZeroShotMethod[Any], table: ClassTable, folder: Path | None = None
+    store: Parted, method: ZeroShotMethod[Any], table: ClassTable, folder: Path | None = None
 ) -> StoreScores:
     """Return the scores of all pictures of a store against the classes of a table, by any fitted method.
 
