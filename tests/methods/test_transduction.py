@@ -1,6 +1,7 @@
 """Transduction finds clusters that poor scores only hint at, keeps to its symmetries, and says when not to trust it."""
 
 import csv
+from dataclasses import replace
 from functools import partial
 from itertools import permutations
 
@@ -272,6 +273,16 @@ def test_naming_is_that_of_the_nearest_circle_of_two_or_three(seed, classes):
         }
         assert found.naming[a] == pytest.approx(min(circles.values(), default=np.inf))
         assert circles.get(tuple(found.others[a]), np.inf) == pytest.approx(found.naming[a])
+
+
+def test_classes_that_may_have_swapped_names_are_named_together():
+    diagnosis = replace(
+        refine(X, S).diagnosis,
+        naming=np.array([0.1, 2.0, 0.2, np.nan, 0.4, 0.3]),
+        others=np.array([[2, 2], [0, 0], [4, 0], [3, 3], [2, 2], [1, 1]]),
+    )
+    said = [line.partition(" may have swapped")[0] for line in diagnosis.warnings("abcdef") if "swapped" in line]
+    assert said == ["'a', 'c' and 'e'", "'b' and 'f'"]
 
 
 def test_three_classes_that_may_have_passed_on_their_names_are_named():

@@ -61,15 +61,24 @@ class Diagnosis:
             found.append("neighbours agree no better than before; the classes are no clusters in this space")
         for a in np.flatnonzero((self.before >= ENOUGH) & (self.after < LOST * self.before)).tolist():
             found.append(f"{classes[a]!r} kept {self.after[a]} of {self.before[a]} pictures; look at those it lost")
-        unclear = np.flatnonzero(self.naming < CLEAR).tolist()
-        circles = {tuple(sorted({a, *self.others[a].tolist()})) for a in unclear}
-        for circle in sorted(c for c in circles if not any(set(pair) < set(c) for pair in circles)):
-            *first, last = (repr(classes[a]) for a in circle)
+        for group in self._unclear():
+            *first, last = (repr(classes[a]) for a in group)
             found.append(
                 f"{', '.join(first)} and {last} may have swapped names: the scores hardly tell them apart; "
-                f"look at some pictures of {'both' if len(circle) == 2 else 'each'}"
+                f"look at some pictures of {'both' if len(group) == 2 else 'each'}"
             )
         return found
+
+    def _unclear(self) -> list[list[int]]:
+        """Return the classes that may have swapped names, those together that have a circle or a pair in common."""
+        groups: list[set[int]] = []
+        for a in np.flatnonzero(self.naming < CLEAR).tolist():
+            joined = {a, *self.others[a].tolist()}
+            for group in [one for one in groups if one & joined]:
+                groups.remove(group)
+                joined |= group
+            groups.append(joined)
+        return sorted(sorted(group) for group in groups)
 
 
 def diagnose(unary: Array, refined: Array, near: Indices, strain: float) -> Diagnosis:
