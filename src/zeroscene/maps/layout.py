@@ -138,7 +138,8 @@ class Layout:
 
     def transform(self, of_raster: Affine) -> Affine:
         """Return the transform from (column, row) of cells, given the raster's own."""
-        return of_raster * Affine.scale(self.stride[1], self.stride[0])
+        t, (down, across) = of_raster, self.stride
+        return Affine(t.a * across, t.b * down, t.c, t.d * across, t.e * down, t.f)
 
     def to_json(self) -> dict[str, Any]:
         """Return the layout as a JSON value."""

@@ -1,10 +1,10 @@
 """GeoRaster: a georeferenced raster of any kind, its facts read once, its pixels read window by window as 8-bit RGB."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 import numpy as np
 from rasterio import Affine
@@ -105,26 +105,29 @@ class GeoRaster:
         Raises:
             PictureError: the file cannot be decoded there.
         """
-        with self.reading() as reader:
+        with closing(self.reader()) as reader:
             return reader.read(window)
 
-    @contextmanager
-    def reading(self) -> Iterator["Reader"]:
-        """Yield a reader that keeps the file open, for one thread at a time.
+    def reader(self) -> "Reader":
+        """Return a reader that keeps the file open until it is closed, for one thread at a time.
 
         Raises:
-            PictureError: the file is no longer there, or no longer a raster.
+            DatasetNotFoundError: the file is no longer there.
+            PictureError: it is no longer a raster.
         """
-        with geo_source.opened(self.path) as source:
-            yield Reader(self, source)
+        return Reader(self)
 
 
 class Reader:
     """An open raster; readers of one raster are independent, and each is for one thread at a time."""
 
-    def __init__(self, raster: GeoRaster, source: Any):
+    def __init__(self, raster: GeoRaster):
         self.raster = raster
-        self._source = source
+        self._source = geo_source.opened(raster.path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
 
     def read(self, window: tuple[int, int, int, int]) -> tuple[Picture, Mask]:
         """Return the pixels of a window and which of them have data, as `GeoRaster.read` does."""

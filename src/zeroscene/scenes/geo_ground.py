@@ -47,7 +47,11 @@ def metres_of_pixel(crs: CRS | None, transform: Affine, width: int, height: int)
 
 
 def _on_ellipsoid(crs: CRS, transform: Affine, column: float, row: float) -> tuple[float, float] | None:
-    points = [transform * point for point in ((column, row), (column + 1, row), (column, row + 1))]
+    x, y = (
+        transform.a * column + transform.b * row + transform.c,
+        transform.d * column + transform.e * row + transform.f,
+    )
+    points = ((x, y), (x + transform.a, y + transform.d), (x + transform.b, y + transform.e))
     try:
         with rasterio.Env():
             longitudes, latitudes = reproject(crs, _LONGITUDE_LATITUDE, *zip(*points, strict=True))[:2]

@@ -1,8 +1,7 @@
 """Raster files through GDAL: opened with care, checked, and read as plain values with their mask."""
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -74,9 +73,8 @@ class Facts:
     lengths: str
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Yield the open raster.
+def opened(path: Path) -> Any:
+    """Return the open raster, to be closed by the caller.
 
     Raises:
         DatasetNotFoundError: there is no such file.
@@ -88,11 +86,11 @@ def opened(path: Path) -> Iterator[Any]:
     driver = _driver(path)
     with rasterio.Env(**_ENVIRONMENT):
         try:
-            source = rasterio.open(path.absolute(), driver=driver)
+            return rasterio.open(path.absolute(), driver=driver)
         except RasterioError as error:
+            if driver == "VRT" and b"<VRTRasterBand" not in path.read_bytes():
+                raise PictureError(f"{path}: the raster has no bands; give one that holds pixels") from error
             raise PictureError(f"{path}: the file ({driver}) is cut off or damaged; copy or write it again") from error
-        with source:
-            yield source
 
 
 def _driver(path: Path) -> str:
@@ -233,10 +231,13 @@ def read_values(
     """
     try:
         with rasterio.Env(**_ENVIRONMENT):
-            values = source.read(list(bands), window=window)
+            # With the bands, not after them: its blocks are theirs, and would be decoded twice.
+            alpha = [source.colorinterp.index(ColorInterp.alpha) + 1] if mask == "alpha" else []
+            read = source.read([*bands, *alpha], window=window)
+            values = read[: len(bands)]
             valid, known = valid_values(values, nodata)
-            if mask == "alpha":
-                valid &= source.read(source.colorinterp.index(ColorInterp.alpha) + 1, window=window) > 0
+            if alpha:
+                valid &= read[-1] > 0
             elif mask == "mask":
                 valid &= source.read_masks(bands[0], window=window) > 0
     except (RasterioError, OSError, ValueError) as error:

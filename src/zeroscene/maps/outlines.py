@@ -1,0 +1,45 @@
+"""The outlines of windows on the ground, as they stand beside their vectors."""
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.warp import transform as reproject
+
+from zeroscene.embeddings.footprint import Footprint
+from zeroscene.maps.layout import Indices, Layout
+from zeroscene.scenes.geo import GeoRaster
+
+
+def footprints(raster: GeoRaster, layout: Layout, rows: Indices, columns: Indices) -> list[Footprint | None]:
+    """Return the bounds in degrees of windows, as far as they lie in the raster.
+
+    Args:
+        raster: the raster.
+        layout: where its windows lie.
+        rows: (n,) of windows.
+        columns: (n,) of windows.
+
+    Returns:
+        A footprint for each window; None for all of a raster without a reference system, or with one that cannot be
+        related to longitude and latitude.
+    """
+    if raster.crs is None or not len(rows) or raster.gsd is None:
+        return [None] * len(rows)
+    top, left = rows * layout.stride[0], columns * layout.stride[1]
+    bottom = np.minimum(top + layout.window[0], raster.height)
+    right = np.minimum(left + layout.window[1], raster.width)
+    across, down, t = np.stack([left, right, right, left]), np.stack([top, top, bottom, bottom]), raster.transform
+    x, y = t.a * across + t.b * down + t.c, t.d * across + t.e * down + t.f
+    longitudes, latitudes = reproject(raster.crs, "OGC:CRS84", x.ravel(), y.ravel())[:2]
+    return _bounds(np.reshape(longitudes, (4, -1)), np.reshape(latitudes, (4, -1)))
+
+
+def _bounds(longitudes: npt.NDArray[np.float64], latitudes: npt.NDArray[np.float64]) -> list[Footprint | None]:
+    # A window is small: corners half a world apart lie on both sides of the antimeridian.
+    crossing = longitudes.max(axis=0) - longitudes.min(axis=0) > 180
+    eastern = np.where(crossing & (longitudes < 0), longitudes + 360, longitudes)
+    west, east = eastern.min(axis=0), eastern.max(axis=0)
+    east = np.where(crossing, east - 360, east)
+    south, north = latitudes.min(axis=0), latitudes.max(axis=0)
+    bounds = np.stack([west, south, east, north], axis=1)
+    known = np.isfinite(bounds).all(axis=1) & (np.abs(bounds) <= 360).all(axis=1)
+    return [Footprint(*map(float, b)) if ok else None for b, ok in zip(bounds, known, strict=True)]
