@@ -34,11 +34,13 @@ def footprints(raster: GeoRaster, layout: Layout, rows: Indices, columns: Indice
 
 
 def _bounds(longitudes: npt.NDArray[np.float64], latitudes: npt.NDArray[np.float64]) -> list[Footprint | None]:
-    # A window is small: corners half a world apart lie on both sides of the antimeridian.
-    crossing = longitudes.max(axis=0) - longitudes.min(axis=0) > 180
-    eastern = np.where(crossing & (longitudes < 0), longitudes + 360, longitudes)
-    west, east = eastern.min(axis=0), eastern.max(axis=0)
-    east = np.where(crossing, east - 360, east)
+    # A window is small: its corners lie within half a world of the first, whatever side of the antimeridian they are
+    # said to be on.
+    first = np.where(np.abs(longitudes[0]) > 180, (longitudes[0] + 180) % 360 - 180, longitudes[0])
+    steps = longitudes - longitudes[0]
+    corners = first + np.where(np.abs(steps) > 180, (steps + 180) % 360 - 180, steps)
+    west, east = corners.min(axis=0), corners.max(axis=0)
+    west, east = np.where(west < -180, west + 360, west), np.where(east > 180, east - 360, east)
     south, north = latitudes.min(axis=0), latitudes.max(axis=0)
     bounds = np.stack([west, south, east, north], axis=1)
     known = np.isfinite(bounds).all(axis=1) & (np.abs(bounds) <= 360).all(axis=1)
