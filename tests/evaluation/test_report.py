@@ -17,11 +17,13 @@ from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import OptionError
 from zeroscene.evaluation.confidence_figures import Answers, ConfidenceResult
+from zeroscene.evaluation.overlap import WithoutOverlap
 from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
 from zeroscene.evaluation.report import render, write_report
 from zeroscene.evaluation.report_confidence import confident as confidence_of
 from zeroscene.evaluation.report_confidence import silent
 from zeroscene.evaluation.report_data import Confusion, groups
+from zeroscene.evaluation.report_overlap import removed
 from zeroscene.evaluation.report_transductive import foresight
 from zeroscene.evaluation.results import BenchmarkResult, CellResult
 from zeroscene.evaluation.runner import run_benchmark
@@ -287,8 +289,10 @@ def test_confidence_is_summarised_by_name(confident: BenchmarkResult) -> None:
     assert [row.confidence is None for row in summarise(mixed)] == [True, False]
 
 
-def test_the_page_says_when_not_to_answer_where_it_was_measured(page: str, confident: BenchmarkResult) -> None:
-    assert "Knowing when not to answer" not in page
+def test_the_page_says_when_not_to_answer_where_it_was_measured(
+    refined: BenchmarkResult, confident: BenchmarkResult
+) -> None:
+    assert "Knowing when not to answer" not in render([refined])
     shown = render([confident])
     assert Reader(shown).open == []
     text = " ".join(" ".join(Reader(shown).text).split())
@@ -296,6 +300,30 @@ def test_the_page_says_when_not_to_answer_where_it_was_measured(page: str, confi
     assert "on 1 of 3 runs of kernel, on 1 of 3 runs of eszsl (zero-shot)." in text
     (group,) = groups([confident])
     assert [silent(series, "answers") for series in confidence_of(group)] == [1, 1]
+
+
+def test_figures_without_the_overlap_stand_beside_those_with_it(page: str, results: dict[str, BenchmarkResult]) -> None:
+    assert "Without the overlap" not in page
+
+    def audited(cell: CellResult) -> CellResult:
+        left = WithoutOverlap(
+            t1=0.5, S=0.5, U=0.5, H=0.25, removed={HOSTILE: 3, "river": 1}, lost=(HOSTILE,), pictures=60
+        )
+        return cell.model_copy(update={"without_overlap": left})
+
+    cells = tuple(audited(cell) for cell in results["honest"].cells)
+    result = results["honest"].model_copy(update={"cells": cells, "summary": summarise(cells)})
+    (group,) = groups([result])
+    assert removed(group) == [(HOSTILE, 9, 3), ("river", 3, 3)]
+    shown = render([result])
+    assert Reader(shown).open == []
+    body = shown[shown.index("<h2>Without the overlap</h2>") :]
+    body = body[: body.index("</section>")]
+    kernel = result.summary[0]
+    change = 100 * (0.5 - kernel.t1.mean)
+    expected = [f"{100 * kernel.t1.mean:.1f}", "50.0", f"{change:+.1f}".replace("-", "\N{MINUS SIGN}")]
+    assert re.findall(r'<td class="num">([^<]+)<', body)[:3] == expected
+    assert f"no test pictures are left of {HOSTILE}" in " ".join(Reader(body).text)
 
 
 def test_the_same_results_give_the_same_bytes(results: dict[str, BenchmarkResult], tmp_path: Path) -> None:

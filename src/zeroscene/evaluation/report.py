@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from zeroscene import names
 from zeroscene.evaluation import report_confidence as confidence
 from zeroscene.evaluation import report_figures as figures
+from zeroscene.evaluation import report_overlap as overlap
 from zeroscene.evaluation import report_transductive as transductive
 from zeroscene.evaluation.report_data import Group, groups
 from zeroscene.evaluation.report_pictures import examples
@@ -58,7 +59,9 @@ def render(results: Sequence[BenchmarkResult], pictures: Sequence[Path] = ()) ->
         figures=figures,
         transductive=transductive,
         confidence=confidence,
+        overlap=overlap,
         refined=any(transductive.refined(group) for group in found),
+        audited=any(overlap.audited(group) for group in found),
         confident=any(confidence.confident(group) for group in found),
         results=results,
         oracle=any(s.oracle for g in found for s in g.series),
