@@ -21,6 +21,7 @@ from zeroscene.cli import (
     finetune,
     fit,
     label,
+    map,
     predict,
     pretrain,
     report,
@@ -89,7 +90,7 @@ def _options(
     pass
 
 
-for module in (embed, annotate, finetune, label, fit, predict, explain, benchmark, report, audit, doctor, demo):
+for module in (embed, annotate, finetune, label, fit, predict, map, explain, benchmark, report, audit, doctor, demo):
     app.command(module.NAME, help=module.HELP, rich_help_panel=module.PANEL)(module.command)
 app.add_typer(classes.app, name="classes", rich_help_panel="Prepare")
 app.add_typer(split.app, name="split", rich_help_panel="Prepare")

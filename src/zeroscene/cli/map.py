@@ -1,0 +1,198 @@
+"""`zeroscene map`: from one raster to a map of classes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zeroscene.cli.common import (
+    CLASSES,
+    ENCODER,
+    OUTPUT,
+    Download,
+    Gamma,
+    Json,
+    Output,
+    SentenceEncoder,
+    Template,
+    manual,
+    one_of,
+    plural,
+    table,
+)
+from zeroscene.cli.words import SaidTexts
+from zeroscene.errors import OptionError
+
+if TYPE_CHECKING:
+    from zeroscene.maps.scene_map import SceneMap
+    from zeroscene.serving.labeller import Labeller
+
+NAME, PANEL = "map", "Learn and predict"
+WINDOWS, ANSWERS = "Windows", "Answers"
+HELP = manual(
+    """
+Map the scene classes of a raster, wall to wall.
+
+RASTER is a GeoTIFF, or any raster that GDAL reads. It is looked at through
+windows that overlap; each says how likely every class is, and a cell of the
+map is the mean of the windows that cover it. --classes names the classes
+(names with commas, @FILE, a table, a bank).
+
+Who looks is a model that `fit` or `label --save` wrote (--model), or an
+image-text model and the words alone (--encoder; without either it is tiny,
+which ships with zeroscene and knows drawn scenes).
+
+OUT gets a GeoTIFF of classes with confidence and margin, the areas as
+polygons, styles that QGIS finds by itself, a preview, and run.json, which
+says how all of it was made. Open map.tif in QGIS: that is all.
+
+Windows have the size that suits the encoder; --window sets another, in
+metres or pixels. --refine spatial lets cells correct each other. --store
+keeps what the encoder saw, for other classes on the same raster. A run that
+was interrupted goes on where it stopped.
+""",
+    [
+        'zeroscene map image.tif --classes "forest, river, tennis court" -o out',
+        "zeroscene map image.tif --model model --classes @names.txt --window 150m --refine spatial -o out",
+        "zeroscene map image.tif --classes @names.txt --encoder models/remoteclip --bands 4,3,2 -o out",
+    ],
+)
+REFINEMENTS = ("none", "spatial")
+
+
+def command(
+    raster: Annotated[Path, typer.Argument(metavar="RASTER", help="GeoTIFF, VRT, or another raster.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the map.", rich_help_panel=OUTPUT)],
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--classes",
+            "-c",
+            help="Names with commas, @FILE, table or bank; without it, all of the model.",
+            rich_help_panel=CLASSES,
+        ),
+    ] = None,
+    *,
+    model: Annotated[Path | None, typer.Option("--model", help="Folder that `fit` or `label --save` wrote.")] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder",
+            help="Image-text model for words alone, or where that of the model is now.",
+            rich_help_panel=ENCODER,
+        ),
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option("--window", help="Side of a window: '110 m', or pixels.", rich_help_panel=WINDOWS)
+    ] = None,
+    overlap: Annotated[
+        float, typer.Option("--overlap", help="Share by which windows overlap.", rich_help_panel=WINDOWS)
+    ] = 0.5,
+    gsd: Annotated[
+        float | None,
+        typer.Option("--gsd", help="Metres a pixel, where the raster does not say.", rich_help_panel=WINDOWS),
+    ] = None,
+    encoder_gsd: Annotated[
+        float | None,
+        typer.Option("--encoder-gsd", help="Metres a pixel the encoder was trained on.", rich_help_panel=WINDOWS),
+    ] = None,
+    bands: Annotated[
+        str | None,
+        typer.Option("--bands", help="Red, green and blue, such as 4,3,2; or one.", rich_help_panel=WINDOWS),
+    ] = None,
+    refine: Annotated[
+        str, typer.Option("--refine", help="none, or spatial: cells correct each other.", rich_help_panel=ANSWERS)
+    ] = "none",
+    least: Annotated[
+        float | None,
+        typer.Option("--least", metavar="P", help="Below this: none of these.", rich_help_panel=ANSWERS),
+    ] = None,
+    share: Annotated[
+        float, typer.Option("--share", help="Least share of a cell that has data.", rich_help_panel=ANSWERS)
+    ] = 0.5,
+    gamma: Gamma = None,
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", help="Folder to keep the vectors of windows in.", rich_help_panel=OUTPUT),
+    ] = None,
+    texts: SaidTexts = "auto",
+    template: Template = None,
+    text_encoder: SentenceEncoder = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Look, ask, vote, write."""
+    from zeroscene.maps.mapping import MapOptions
+    from zeroscene.scenes.geo import GeoRaster
+    from zeroscene.serving.maps import Windows, write_map
+
+    one_of("--refine", refine, REFINEMENTS)
+    output = Output(as_json)
+    options = MapOptions.of({"refine": refine, "least": least, "share": share}, "map")
+    opened = GeoRaster.open(raster, _bands(bands))
+    if model is not None:
+        labeller, minus = _fitted(model, classes, encoder, text_encoder, download)
+        minus = minus if gamma is None else gamma
+    else:
+        labeller, minus = _worded(classes, encoder or "tiny", texts, template, download), 0.0
+    windows = Windows(window, overlap, gsd, encoder_gsd)
+    made = write_map(opened, labeller, out, windows, options, gamma=minus, store=store)
+    _tell(made, out, output)
+
+
+def _bands(given: str | None) -> list[int] | None:
+    if given is None:
+        return None
+    try:
+        return [int(band) for band in given.split(",")]
+    except ValueError:
+        raise OptionError(f"--bands {given!r} are no numbers of bands; give them like 4,3,2") from None
+
+
+def _fitted(
+    model: Path, classes: list[str] | None, encoder: str | None, text_encoder: str | None, download: bool
+) -> "tuple[Labeller, float]":
+    """Return what answers by a model, and its gamma."""
+    from zeroscene.serving.labeller import Labeller
+    from zeroscene.serving.model import Model
+
+    loaded = Model.load(model)
+    asked = loaded.classes(classes, text_encoder, download)
+    contrast = loaded.contrast(asked) if len(asked) == 1 else None
+    eye = lambda: loaded.encoder(encoder, download=download)  # noqa: E731
+    return Labeller(loaded.method, asked, eye, loaded.confidence, contrast), loaded.gamma
+
+
+def _worded(
+    classes: list[str] | None, encoder: str, texts: str, template: list[str] | None, download: bool
+) -> "Labeller":
+    """Return what answers by the words of an image-text model."""
+    from zeroscene.encoders.dual import load_dual_encoder
+    from zeroscene.semantics.table import ClassTable
+    from zeroscene.serving.class_names import class_names
+    from zeroscene.serving.label import WordModel
+
+    words = [part.strip() for word in classes or () for part in word.split(",") if part.strip()]
+    if len(words) == 1 and Path(words[0]).suffix in (".csv", ".safetensors", ".bank"):
+        held = ClassTable.read(Path(words[0]))
+        return WordModel(encoder, load_dual_encoder(encoder, download=download), held).labeller
+    return WordModel.of(class_names(words), encoder, texts=texts, templates=template, download=download).labeller
+
+
+def _tell(made: "SceneMap", out: Path, output: Output) -> None:
+    import json
+
+    counts = made.counts()
+    areas = made.areas() if made.ground is not None else {}
+    rows = [
+        (name, f"{count:,}", *([f"{areas[name] / 1e4:,.2f}"] if areas else []))
+        for name, count in counts.items()
+        if count
+    ]
+    output.say(table(("class", "cells", *(["hectares"] if areas else [])), rows))
+    empty = int(made.nodata.sum())
+    output.say(f"\n{made.summary}" + (f"; {plural(empty, 'cell')} without data" if empty else ""))
+    output.say(f"map: {out / 'map.tif'}")
+    for note in made.provenance["notes"]:
+        typer.echo(f"note: {note}", err=True)
+    output.result(json.loads((out / "run.json").read_text(encoding="utf-8")))

@@ -1,0 +1,105 @@
+"""Maps as users ask for them: a raster, a labeller, a folder; the vectors of windows kept hidden while it is made."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from zeroscene.encoders.base import ImageEncoder
+from zeroscene.files import digest
+from zeroscene.maps.layout import Layout
+from zeroscene.maps.mapping import MapOptions, map_raster
+from zeroscene.maps.outputs import check_folder
+from zeroscene.maps.question import Question
+from zeroscene.maps.scale import default_window, scale_notes, trained_gsd
+from zeroscene.maps.scene_map import SceneMap
+from zeroscene.scenes.geo import GeoRaster
+from zeroscene.serving.asking import Asking, subtracted
+from zeroscene.serving.labeller import Labeller
+
+WORK: Final = ".windows-"
+"""Begin of the name of the folder in which vectors lie, in that of the map, until the map is whole."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a raster is cut.
+
+    Attributes:
+        side: of a window, in metres ("110 m") or pixels; what suits the encoder where None.
+        overlap: share of its side by which a window overlaps the next.
+        gsd: metres a pixel of the raster, where it does not know itself or is wrong.
+        encoder_gsd: metres a pixel of the pictures that the encoder was trained on, where known.
+    """
+
+    side: str | float | None = None
+    overlap: float = 0.5
+    gsd: float | None = None
+    encoder_gsd: float | None = None
+
+    def layout(self, raster: GeoRaster, encoder: ImageEncoder) -> Layout:
+        """Return where the windows of a raster lie; its notes say what speaks against their scale.
+
+        Raises:
+            OptionError: a number out of range, or metres of a raster whose pixels have no known size.
+        """
+        gsd = raster.gsd if self.gsd is None else (self.gsd, self.gsd)
+        trained = trained_gsd(encoder.identity, self.encoder_gsd)
+        side = default_window(encoder, trained, gsd) if self.side is None else self.side
+        layout = Layout.of(raster, side, self.overlap, self.gsd)
+        return replace(layout, notes=(*layout.notes, *scale_notes(encoder, layout, trained, gsd)))
+
+
+def question(labeller: Labeller, gamma: float = 0.0) -> Question:
+    """Return what a labeller is asked about every window.
+
+    Args:
+        labeller: method, classes and what it knows of probabilities.
+        gamma: what is subtracted from the scores of classes seen in the fit, where others are asked about too.
+
+    Raises:
+        OptionError: the method needs more than one vector a window, or a class is alone and has no probability.
+    """
+    minus = subtracted(labeller.method, labeller.table.classes, Asking(gamma=gamma))
+    return Question(labeller.method, labeller.table, minus, labeller.confidence, labeller.contrast)
+
+
+def write_map(
+    raster: GeoRaster,
+    labeller: Labeller,
+    out: str | Path,
+    windows: Windows | None = None,
+    options: MapOptions | None = None,
+    *,
+    gamma: float = 0.0,
+    store: str | Path | None = None,
+) -> SceneMap:
+    """Make the map of a raster, write it, and return it; killed at any moment, the same call goes on.
+
+    Args:
+        raster: the raster.
+        labeller: what answers.
+        out: folder of the map, new or empty or that of another map.
+        windows: how the raster is cut; what suits the encoder when None.
+        options: how windows become a map; the defaults when None.
+        gamma: what is subtracted from the scores of classes seen in the fit, where others are asked about too.
+        store: folder that keeps the vectors of the windows for another question. Without one they are removed when
+            the map is whole.
+
+    Raises:
+        PictureError: the raster cannot be decoded.
+        OptionError: a number out of range, or a question that the method cannot answer.
+        EncoderMismatchError: the encoder, the vectors or the classes are not those of the method.
+        StoreError: a folder cannot be written, or holds other things.
+    """
+    out = Path(out)
+    asked, encoder = question(labeller, gamma), labeller.eye()
+    layout = (windows or Windows()).layout(raster, encoder)
+    layout = replace(layout, notes=(*labeller.notes, *layout.notes))
+    check_folder(out)
+    own = digest(raster.fingerprint, layout.fingerprint, encoder.identity.fingerprint)
+    made = map_raster(raster, layout, encoder, asked, options, work=out / f"{WORK}{own}" if store is None else store)
+    made.write(out)
+    for passed in out.glob(f"{WORK}*"):
+        shutil.rmtree(passed, ignore_errors=True)
+    return made
