@@ -232,3 +232,22 @@ def collection(root: Path) -> Collection:
 
 def vectors(name: str, x: np.ndarray) -> Collection:
     return Collection(name, tuple(str(i) for i in range(len(x))), None, x, EYE)
+
+
+def test_large_collections_are_looked_through_by_vectors_and_only_candidates_are_read(originals, tmp_path, monkeypatch):
+    monkeypatch.setattr("zeroscene.embeddings.overlap._SKETCHED", 0)
+    monkeypatch.setattr("zeroscene.embeddings.overlap.CANDIDATES", 1)
+    for name in NAMES:
+        save(tmp_path / f"{name}.png", PLANTS["turned"](picture(originals, name)))
+    (tmp_path / "far.png").write_bytes(b"no picture")
+    mine, theirs = SceneFolder.open_flat(tmp_path), SceneFolder.open(originals)
+    z = np.eye(len(theirs.ids), dtype=np.float32)
+    x = np.stack([z[theirs.ids.index(f"{name}/{name} 00.png")] for name in NAMES])
+    of_name = dict(zip(NAMES, x, strict=True))
+    rows = np.stack([of_name.get(picture.removesuffix(".png"), z[0]) for picture in mine.ids])
+    audit = find_overlaps(
+        Collection("mine", mine.ids, tmp_path, rows, EYE), Collection("theirs", theirs.ids, theirs.root, z, EYE)
+    )
+    assert {pair.id for pair in audit.pairs} == {f"{name}.png" for name in NAMES}
+    assert audit.candidates == len(NAMES)
+    assert list(audit.unreadable) == [("mine", "far.png")]

@@ -25,7 +25,7 @@ overlaps a training picture.
 
 Stores of one encoder are compared by vectors first, folders by sketches of
 the pictures; the pixels decide. Where the pictures of a store are gone,
-vectors alone decide and find copies only.
+vectors alone decide and find little but the same file.
 
 The pairs are written as a CSV. Name it in the plan of a benchmark (overlap:
 overlap.csv), and every figure is given without these test pictures as well.
