@@ -32,6 +32,7 @@ _BAND: Final = 256 * 2**20  # bytes of decoded pixels that are held
 _BYTES: Final = 4  # of a decoded pixel: three colours and whether there is data
 _ROWS: Final = 128  # of a strip, at least
 _PIECE: Final = 1 << 21  # pixels that a thread decodes at once, if blocks are not larger
+_RUN: Final = 8  # windows that a thread cuts at once: handing each over alone costs as much as cutting it
 _READERS: Final = 8  # of one file, at most
 # Rows of these formats follow from the rows above: a second reader would decode the file from its beginning.
 _SEQUENTIAL: Final = ("PNG", "JPEG")
@@ -132,18 +133,18 @@ class WindowReader:
             stack.callback(cutting.shutdown, wait=True, cancel_futures=True)
             reading = ThreadPoolExecutor(readers, thread_name_prefix="read")
             stack.callback(reading.shutdown, wait=True, cancel_futures=True)
-            running: deque[Future[Cut]] = deque()
-            for row, column, strips in self._places(wanted, reading, handles):
-                running.append(cutting.submit(self._cut, row, column, strips))
-                if len(running) >= self.ahead:
-                    yield running.popleft().result()
+            running: deque[Future[list[Cut]]] = deque()
+            for row, columns, strips in self._runs(wanted, reading, handles):
+                running.append(cutting.submit(self._cut_run, row, columns, strips))
+                if len(running) * _RUN >= self.ahead:
+                    yield from running.popleft().result()
             while running:
-                yield running.popleft().result()
+                yield from running.popleft().result()
 
-    def _places(
+    def _runs(
         self, wanted: Sequence[Rectangle], reading: ThreadPoolExecutor, handles: "_Handles"
-    ) -> "Iterator[tuple[int, int, list[_Strip]]]":
-        """Yield each window with the strips that it lies in, the strips of the next row of windows under way."""
+    ) -> "Iterator[tuple[int, range, list[_Strip]]]":
+        """Yield windows side by side with the strips that they lie in, those of the next row of windows under way."""
         rows = [(row, rectangle.columns) for rectangle in wanted for row in rectangle.rows]
         held: dict[tuple[range, int], _Strip] = {}
         for (row, columns), following in zip(rows, [*rows[1:], rows[-1]], strict=True) if rows else ():
@@ -152,8 +153,8 @@ class WindowReader:
                 if key not in held:
                     held[key] = self._begin(*key, reading, handles)
             held = {key: strip for key, strip in held.items() if key in now or key in soon}
-            for column in columns:
-                yield row, column, [held[key] for key in now]
+            for k in range(0, len(columns), _RUN):
+                yield row, columns[k : k + _RUN], [held[key] for key in now]
 
     def _strips_of(self, row: int, columns: range) -> list[tuple[range, int]]:
         top, _, height, _ = self.layout.at(row, columns[0])
@@ -177,9 +178,12 @@ class WindowReader:
             self.decoded += rows * (ends - begin // block_wide * block_wide)
         return strip
 
-    def _cut(self, row: int, column: int, strips: "list[_Strip]") -> Cut:
+    def _cut_run(self, row: int, columns: range, strips: "list[_Strip]") -> list[Cut]:
         for strip in strips:
             strip.wait()
+        return [self._cut(row, column, strips) for column in columns]
+
+    def _cut(self, row: int, column: int, strips: "list[_Strip]") -> Cut:
         picture, valid = _assembled(strips, *self.layout.at(row, column))
         (high, wide), steps = self.layout.stride, self.layout.steps
         if valid.all():

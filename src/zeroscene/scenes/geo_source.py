@@ -40,6 +40,8 @@ _ENVIRONMENT: Final = {
     "GDAL_VRT_ENABLE_PYTHON": "NO",
 }
 _LARGEST_BLOCK = 256 * 2**20  # bytes
+# A VRT has no blocks: those it states are far smaller than those of its sources, each of which would be decoded often.
+_VRT_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ def read_facts(path: Path, source: Any, bands: Sequence[int] | None) -> Facts:
             f"{path}: blocks of {width} x {height} pixels are too large to be held; store it tiled "
             "(gdal_translate -co TILED=YES)"
         )
+    if source.driver == "VRT":
+        height, width = min(max(height, _VRT_BLOCK), source.height), min(max(width, _VRT_BLOCK), source.width)
     paletted = len(chosen) == 1 and source.colorinterp[chosen[0] - 1] == ColorInterp.palette
     lengths = _block_lengths(path, source, chosen) if source.driver == "GTiff" else ""
     return Facts(
