@@ -23,6 +23,7 @@ REJECTED: Final = -2
 NONE: Final = "none of these"
 
 _MOST = 32_000
+_ROUNDING = 1e-6  # of float32 sums of shares
 
 Codes = npt.NDArray[np.int16]
 Values = npt.NDArray[np.float32]
@@ -69,6 +70,8 @@ class Cells:
                     f"map: {name} is {values.shape}; give rows and columns as in klass, {np.shape(self.klass)}, "
                     "one cell at least"
                 )
+            if name in ("confidence", "share"):
+                values[(values > 1) & (values <= 1 + _ROUNDING)] = 1
             values.flags.writeable = False
             object.__setattr__(self, name, values)
         object.__setattr__(self, "classes", tuple(self.classes))

@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zeroscene import names
-from zeroscene.errors import UnknownNameError
 from zeroscene.files import digest
-from zeroscene.semantics.knowledge import canonical
+from zeroscene.semantics.knowledge import find
 
 APART: Final = 0.05
 """Least distance of two colours in OKLab; about 0.02 is just visible side by side."""
@@ -55,8 +54,13 @@ def class_colours(classes: Sequence[str]) -> dict[str, str]:
     that its spelling decides. Only where two such names meet on a colour, one gives way, and has another colour than
     in a map without the other.
     """
+    return dict(zip(classes, _colours(tuple(classes)), strict=True))
+
+
+@cache
+def _colours(classes: tuple[str, ...]) -> tuple[str, ...]:
     own, _ = _palette()
-    known = {name: found for name in classes if (found := _canonical(name)) is not None}
+    known = {name: found for name in classes if (found := find(name)) is not None}
     given: dict[str, str] = {}
     for name in sorted(classes, key=lambda n: (names.key(known.get(n, "")) != names.key(n), names.key(n))):
         if name in known and own[known[name]] not in given.values():
@@ -65,7 +69,7 @@ def class_colours(classes: Sequence[str]) -> dict[str, str]:
         wanted = _wish_list(name, known.get(name) or _kind(name))
         left = [colour for colour in wanted if colour not in given.values()]
         given[name] = (left or wanted)[0]
-    return {name: given[name] for name in classes}
+    return tuple(given[name] for name in classes)
 
 
 @cache
@@ -75,17 +79,10 @@ def _palette() -> tuple[dict[str, str], tuple[str, ...]]:
     return {r["class"]: r["colour"] for r in rows if r["class"]}, tuple(r["colour"] for r in rows if not r["class"])
 
 
-def _canonical(name: str) -> str | None:
-    try:
-        return canonical(name)
-    except UnknownNameError:
-        return None
-
-
 def _kind(name: str) -> str | None:
     """Return the class of the knowledge base that the last words of a name are, the longest that is one."""
     parts = names.words(name).split()
-    tails = (_canonical(" ".join(parts[i:])) for i in range(1, len(parts)))
+    tails = (find(" ".join(parts[i:])) for i in range(1, len(parts)))
     return next((found for found in tails if found is not None), None)
 
 

@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH: Final = 2000
+WIDTH: Final = 2040
 HEIGHT: Final = 1140
 """The most; a picture is as large as its map and its legend need."""
 
 _DPI = 100
 _INK, _QUIET, _LINE, _EMPTY = "#1c2430", "#66707d", "#d5dae1", "#f4f6f8"
 _MAP_WIDTH, _MAP_HEIGHT, _LEAST = 1000, 920, 420
+_MAP_LEAST, _PAGE_LEAST, _BAR_LEAST, _ARROW_LEAST = 200, 720, 120, 190
 _MARGIN, _HEAD, _FOOT = 40, 96, 76
-_COLUMN, _ROW, _NAME = 270, 26, 24
+_COLUMN, _ROW, _NAME = 300, 26, 24
 _MOST = 3  # columns of the legend
 _FINE = 2400  # cells drawn along a side; of more, every second, third, ...
 
@@ -140,11 +141,12 @@ def _sheet(cells: Cells) -> Iterator["Figure"]:
     map_width = min(_MAP_WIDTH, _MAP_HEIGHT / tall)
     map_height = map_width * tall
     # A long narrow map still gets a picture that holds its title, and its legend one column at least.
-    inner = max(map_height, min(_LEAST, _ROW * len(shares)), _ROW * ceil(min(len(shares), 105) / _MOST))
-    lines = max(1, int(inner // _ROW))
-    columns = min(_MOST, ceil(len(shares) / lines))
-    width = max(_MAP_WIDTH if tall < 1 else 640, map_width) if not shares else max(map_width, 360)
-    whole = 2 * _MARGIN + width + columns * _COLUMN + (_MARGIN if columns else 0), _HEAD + inner + _FOOT
+    count = len(shares) + bool(cells.nodata.any())
+    inner = min(_MAP_HEIGHT, max(map_height, min(_LEAST, _ROW * count), _ROW * ceil(count / _MOST)))
+    columns = min(_MOST, ceil(_ROW * count / inner))
+    lines = min(ceil(count / columns), int(inner // _ROW))
+    width = max(map_width, _MAP_LEAST)
+    whole = max(3 * _MARGIN + width + columns * _COLUMN, _PAGE_LEAST), _HEAD + inner + _FOOT
     # File and class names are no formulas.
     with matplotlib.rc_context({"text.parse_math": False, "font.family": "DejaVu Sans"}):
         figure = Figure(figsize=(whole[0] / _DPI, whole[1] / _DPI), dpi=_DPI, facecolor="white")
@@ -161,18 +163,19 @@ def _sheet(cells: Cells) -> Iterator["Figure"]:
         axes.set_yticks([])
         for spine in axes.spines.values():
             spine.set_color(_LINE)
-        _head(page, cells, len(shares))
-        _legend(page, shares, _MARGIN + width + _MARGIN, lines)
+        _head(page, cells)
+        _legend(page, cells, _MARGIN + width + _MARGIN, lines)
         _foot(page, cells, map_width, _HEAD + map_height)
         yield figure
 
 
-def _head(page: "Axes", cells: Cells, found: int) -> None:
+def _head(page: "Axes", cells: Cells) -> None:
     raster = cells.provenance.get("raster")
     title = raster.get("name") if isinstance(raster, dict) else raster
     title = Path(title).name if isinstance(title, str) else "scene map"
     page.text(_MARGIN, 30, _cut(title, 46), fontsize=19, color=_INK, va="top", weight="bold")
     data = ~cells.nodata
+    found = len(np.unique(cells.klass[cells.klass >= 0]))
     said = [f"{int(data.sum()):,} cells", f"{found} of {len(cells.classes)} classes"]
     if data.any():
         said.append(f"mean confidence {float(cells.confidence[data].mean(dtype=np.float64)):.2f}")
@@ -180,18 +183,21 @@ def _head(page: "Axes", cells: Cells, found: int) -> None:
     page.text(_MARGIN, 66, "   ·   ".join(said), fontsize=10.5, color=_QUIET, va="top")
 
 
-def _legend(page: "Axes", shares: list[tuple[str, str, float]], left: float, lines: int) -> None:
+def _legend(page: "Axes", cells: Cells, left: float, lines: int) -> None:
     from matplotlib.patches import Rectangle
 
-    shown = shares if len(shares) <= lines * _MOST else shares[: lines * _MOST - 1]
+    entries = [(_words(name), colour, _percent(share)) for name, colour, share in _shares(cells)]
+    if cells.nodata.any():
+        entries.append(("no data", _EMPTY, ""))
+    shown = entries if len(entries) <= lines * _MOST else entries[: lines * _MOST - 1]
     for i, (name, colour, share) in enumerate(shown):
         x, y = left + (i // lines) * _COLUMN, _HEAD + (i % lines) * _ROW
-        page.add_patch(Rectangle((x, y + 1), 22, 18, facecolor=colour, edgecolor="none"))
-        page.text(x + 32, y + 10, _cut(_words(name), _NAME), fontsize=10.5, color=_INK, va="center")
-        page.text(x + _COLUMN - 34, y + 10, _percent(share), fontsize=10, color=_QUIET, va="center", ha="right")
-    if len(shown) < len(shares):
+        page.add_patch(Rectangle((x, y + 1), 22, 18, facecolor=colour, edgecolor=colour if share else _LINE))
+        page.text(x + 32, y + 10, _cut(name, _NAME), fontsize=10.5, color=_INK, va="center")
+        page.text(x + _COLUMN - 40, y + 10, share, fontsize=10, color=_QUIET, va="center", ha="right")
+    if len(shown) < len(entries):
         x, y = left + (_MOST - 1) * _COLUMN, _HEAD + (lines - 1) * _ROW
-        page.text(x, y + 10, f"and {len(shares) - len(shown)} more", fontsize=10.5, color=_QUIET, va="center")
+        page.text(x, y + 10, f"and {len(entries) - len(shown)} more", fontsize=10.5, color=_QUIET, va="center")
 
 
 def _foot(page: "Axes", cells: Cells, width: float, top: float) -> None:
@@ -203,8 +209,9 @@ def _foot(page: "Axes", cells: Cells, width: float, top: float) -> None:
     span = (right - left) / 64  # short enough to stay on the map, long enough for digits
     metres = metres_of_pixel(cells.crs, Affine(span, 0, x, 0, -span, y), 1, 1)
     if metres is not None:
-        length, said = _round_length(metres[0] * 64 / 4)
-        drawn = length / (metres[0] * 64) * width
+        metres_a_dot = metres[0] * 64 / width
+        length, said = _round_length(metres_a_dot * max(width / 4, _BAR_LEAST))
+        drawn = length / metres_a_dot
         for begin, stop, colour in ((0.0, 0.5, _INK), (0.5, 1.0, "white")):
             page.fill_between(
                 [_MARGIN + begin * drawn, _MARGIN + stop * drawn], top + 22, top + 29, facecolor=colour,
@@ -213,7 +220,7 @@ def _foot(page: "Axes", cells: Cells, width: float, top: float) -> None:
         page.text(_MARGIN, top + 36, "0", fontsize=9, color=_QUIET, va="top", ha="center")
         page.text(_MARGIN + drawn, top + 36, said, fontsize=9, color=_QUIET, va="top", ha="center")
     if (angle := north(cells.crs, x, y)) is not None:
-        _arrow(page, _MARGIN + width - 16, top + 36, angle)
+        _arrow(page, _MARGIN + max(width - 16, _ARROW_LEAST), top + 36, angle)
 
 
 def _arrow(page: "Axes", x: float, y: float, angle: float) -> None:

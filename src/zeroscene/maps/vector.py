@@ -6,6 +6,7 @@ an outline follows the cells also in another reference system than that of the m
 
 import json
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +180,10 @@ def write_geopackage(areas: Sequence[Area], transform: Affine, crs: Any, style: 
     pyogrio = _pyogrio()
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _MOMENT})
     try:
-        _write_layers(pyogrio.raw.write, areas, transform, crs, style, path)
+        with warnings.catch_warnings():
+            # A map in pixels says so itself.
+            warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+            _write_layers(pyogrio.raw.write, areas, transform, crs, style, path)
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 

@@ -130,6 +130,12 @@ def canonical(name: str) -> str:
     return _resolve([name])[0].canonical
 
 
+def find(name: str) -> str | None:
+    """Return the canonical class that a name stands for, or None where nobody wrote one down."""
+    found = _find(name)
+    return None if found is None else found.canonical
+
+
 def phrase(name: str) -> str:
     """Return a class name as words for a text encoder: `baseballdiamond` as "baseball diamond".
 
