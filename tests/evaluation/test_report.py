@@ -17,7 +17,6 @@ from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import OptionError
 from zeroscene.evaluation.confidence_figures import Answers, ConfidenceResult
-from zeroscene.evaluation.overlap import WithoutOverlap
 from zeroscene.evaluation.plan import BenchmarkPlan, MethodPlan
 from zeroscene.evaluation.report import render, write_report
 from zeroscene.evaluation.report_confidence import confident as confidence_of
@@ -25,7 +24,7 @@ from zeroscene.evaluation.report_confidence import silent
 from zeroscene.evaluation.report_data import Confusion, groups
 from zeroscene.evaluation.report_overlap import removed
 from zeroscene.evaluation.report_transductive import foresight
-from zeroscene.evaluation.results import BenchmarkResult, CellResult
+from zeroscene.evaluation.results import BenchmarkResult, CellResult, WithoutOverlap
 from zeroscene.evaluation.runner import run_benchmark
 from zeroscene.evaluation.summary import CONFIDENCE, cells_csv, summarise, summary_csv
 from zeroscene.scenes.splits import Split, random_splits

@@ -14,10 +14,10 @@ from zeroscene.evaluation.examples import Examples
 from zeroscene.evaluation.fusion import choose_in_folds
 from zeroscene.evaluation.measure import all_scores, generalised_of, pick_examples, unseen_scores, zero_shot_of
 from zeroscene.evaluation.oracle import select_on_test
-from zeroscene.evaluation.overlap import WithoutOverlap, without_overlap
+from zeroscene.evaluation.overlap import without_overlap
 from zeroscene.evaluation.protocol import TestSet, Trial
 from zeroscene.evaluation.record import Selection
-from zeroscene.evaluation.results import Choice, GeneralisedResult, TransductiveResult, ZeroShotResult
+from zeroscene.evaluation.results import Choice, GeneralisedResult, TransductiveResult, WithoutOverlap, ZeroShotResult
 from zeroscene.evaluation.selection import FOLDS
 from zeroscene.evaluation.tables import TableSource, refuse_shown, source_of
 from zeroscene.evaluation.transductive import Transduction, transductive

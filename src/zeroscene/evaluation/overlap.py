@@ -16,30 +16,10 @@ from zeroscene.evaluation.metrics import (
     per_class_accuracy,
 )
 from zeroscene.evaluation.protocol import Trial
-from zeroscene.evaluation.record import Record
+from zeroscene.evaluation.results import WithoutOverlap
 from zeroscene.methods.contract import Scores
 
 Mask = npt.NDArray[np.bool_]
-
-
-class WithoutOverlap(Record):
-    """The figures of a cell without test pictures that overlap something else; None where no pictures are left.
-
-    Attributes:
-        t1: mean accuracy of the unseen classes, choice among them (`ZeroShotResult.t1`).
-        S, U, H: as in `GeneralisedResult`.
-        removed: number of pictures taken out of each class that lost any.
-        lost: classes that lost all their test pictures; the means are over the others.
-        pictures: number of test pictures before, unseen ones and held-out ones together.
-    """
-
-    t1: float | None
-    S: float | None
-    U: float | None
-    H: float | None
-    removed: dict[str, int]
-    lost: tuple[str, ...]
-    pictures: int
 
 
 def without_overlap(

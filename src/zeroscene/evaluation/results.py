@@ -12,7 +12,6 @@ from pydantic import Field
 from zeroscene.encoders.base import FineTuned
 from zeroscene.evaluation.confidence_figures import ConfidenceResult
 from zeroscene.evaluation.examples import Examples
-from zeroscene.evaluation.overlap import WithoutOverlap
 from zeroscene.evaluation.record import Record, Selection
 from zeroscene.evaluation.summary_records import Comparison, SummaryRow
 from zeroscene.files import read_json
@@ -142,6 +141,26 @@ class TransductiveResult(Record):
     H: float
     generalised_per_class: dict[str, float]
     generalised_warnings: tuple[str, ...] = ()
+
+
+class WithoutOverlap(Record):
+    """The figures of a cell without test pictures that overlap something else; None where no pictures are left.
+
+    Attributes:
+        t1: mean accuracy of the unseen classes, choice among them (`ZeroShotResult.t1`).
+        S, U, H: as in `GeneralisedResult`.
+        removed: number of pictures taken out of each class that lost any.
+        lost: classes that lost all their test pictures; the means are over the others.
+        pictures: number of test pictures before, unseen ones and held-out ones together.
+    """
+
+    t1: float | None
+    S: float | None
+    U: float | None
+    H: float | None
+    removed: dict[str, int]
+    lost: tuple[str, ...]
+    pictures: int
 
 
 class FoldRecord(Record):
