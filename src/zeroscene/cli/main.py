@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from zeroscene import __version__
 from zeroscene.cli import (
     annotate,
+    archive,
     audit,
     benchmark,
     classes,
@@ -92,6 +93,7 @@ def _options(
 
 for module in (embed, annotate, finetune, label, fit, predict, map, explain, benchmark, report, audit, doctor, demo):
     app.command(module.NAME, help=module.HELP, rich_help_panel=module.PANEL)(module.command)
+app.add_typer(archive.app, name="archive", rich_help_panel="Learn and predict")
 app.add_typer(classes.app, name="classes", rich_help_panel="Prepare")
 app.add_typer(split.app, name="split", rich_help_panel="Prepare")
 app.add_typer(synthetic.app, name="synthetic", rich_help_panel="Prepare")

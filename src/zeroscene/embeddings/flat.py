@@ -87,12 +87,20 @@ class Parted(Protocol):
         """Whether every part is there."""
         ...
 
+    def __len__(self) -> int:
+        """Return the number of vectors."""
+        ...
+
     def part_path(self, part: int) -> Path:
         """Return the file that a part lies in."""
         ...
 
     def part_columns(self, part: int, columns: Sequence[str]) -> Any:
         """Return columns of a part, `id` and `embedding` among them, as an Arrow table; each page is checked."""
+        ...
+
+    def read(self, grids: bool = False) -> Embeddings:
+        """Return all vectors in memory."""
         ...
 
     def iter_parts(self, grids: bool = False) -> Iterator[Embeddings]:

@@ -15,12 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, EncoderMismatchError, OptionError, StoreError
 from zeroscene.files import TEMPORARY_PREFIX, read_json, write_json
 from zeroscene.maps.archive_partition import FOLDER, Partition, is_partition
+from zeroscene.maps.archive_time import iso
 
 if TYPE_CHECKING:
     from zeroscene.maps.archive_query import Answers, Asked
@@ -187,6 +188,22 @@ class Archive:
         from zeroscene.maps.archive_query import ask
 
         return ask(self, question, region, time)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what it holds as a JSON value: its partitions, and sums over them."""
+        partitions = self.partitions()
+        times = sorted(s.time for p in partitions for s in p.sources if s.time is not None)
+        boxes = [p.bounds for p in partitions if p.bounds is not None]
+        west, south, east, north = zip(*boxes, strict=True) if boxes else ((), (), (), ())
+        return {
+            "archive": str(self.path), "encoder": self.encoder.to_json(), "width": self.width,
+            "window": self.cutting.window, "overlap": self.cutting.overlap,
+            "partitions": [p.to_json() for p in partitions],
+            "rasters": sum(len(p.sources) for p in partitions), "windows": sum(len(p) for p in partitions),
+            "time": [iso(times[0]), iso(times[-1])] if times else None,
+            "bounds": [min(west), min(south), max(east), max(north)] if boxes else None,
+            "bytes": sum(p.file.stat().st_size for p in partitions),
+        }  # fmt: skip
 
     @contextmanager
     def writing(self) -> Iterator[None]:

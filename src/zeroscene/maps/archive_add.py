@@ -114,7 +114,7 @@ def add_rasters(
         PictureError: not one of the rasters could be read.
         StoreError: another run is adding, or the folder cannot be written.
     """
-    _require_encoder(archive, encoder)
+    require_encoder(archive, encoder)
     adding = adding or Adding()
     done: list[Told] = []
     with archive.writing():
@@ -151,9 +151,10 @@ def _add(archive: Archive, path: Path, encoder: ImageEncoder, adding: Adding, th
         vectors = encode_windows(raster, layout, encoder, archive.work(name), batch=adding.batch)
     except (PictureError, OptionError) as error:
         return Told(str(path), "skipped", notes=(reason(error, path),))
-    reading = {"bands": list(raster.bands), "dtype": raster.dtype, "gsd": _listed(raster.gsd)}
-    if raster.stretch is not None:
-        reading["stretch"] = list(raster.stretch)
+    reading = {
+        "bands": list(raster.bands), "dtype": raster.dtype, "block": list(raster.block), "gsd": _listed(raster.gsd),
+        "stretch": _listed(raster.stretch),
+    }  # fmt: skip
     source = Source(
         str(path.resolve()), raster.fingerprint, replace(layout, notes=()), raster.crs, raster.transform, time, reading
     )
@@ -219,7 +220,12 @@ def _blocks_of(vectors: WindowVectors) -> Iterator[Matrix]:
     return (part.x for part in vectors.parts())
 
 
-def _require_encoder(archive: Archive, encoder: ImageEncoder) -> None:
+def require_encoder(archive: Archive, encoder: ImageEncoder) -> None:
+    """Refuse another encoder than that of the archive.
+
+    Raises:
+        EncoderMismatchError: it is another; both are named.
+    """
     if encoder.identity.fingerprint != archive.encoder.fingerprint:
         own, other = (f"{e.name!r} ({e.output}; {e.fingerprint})" for e in (archive.encoder, encoder.identity))
         raise EncoderMismatchError(f"{archive.path} holds vectors of encoder {own}, not of {other}; give that encoder")
@@ -232,5 +238,5 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _listed(gsd: tuple[float, float] | None) -> list[float] | None:
-    return None if gsd is None else list(gsd)
+def _listed(pair: tuple[float, float] | None) -> list[float] | None:
+    return None if pair is None else list(pair)

@@ -26,6 +26,7 @@ from zeroscene.files import json_digest
 from zeroscene.maps.archive_footprints import Outlines
 from zeroscene.maps.archive_source import Indices, Source, Windows
 from zeroscene.maps.archive_time import iso
+from zeroscene.maps.vectors import WindowVectors
 
 FORMAT: Final = "zeroscene-archive-windows-1"
 NOTES: Final = b"zeroscene:archive"
@@ -176,6 +177,29 @@ class Partition:
             found = self.part_columns(part, ("id", "embedding"))
             x = vectors(found["embedding"], (self.width,))
             yield Embeddings(tuple(found["id"].to_pylist()), x, self.identity)
+
+    def read(self, grids: bool = False) -> Embeddings:
+        """Return all vectors in memory.
+
+        Raises:
+            StoreError: as for `iter_parts`.
+        """
+        parts = list(self.iter_parts(grids))
+        ids = tuple(name for part in parts for name in part.ids)
+        return Embeddings(ids, np.concatenate([part.x for part in parts]), self.identity)
+
+    def encoded(self) -> WindowVectors:
+        """Return the windows of the raster as `maps.encode` gave them, for maps; the raster itself is not looked at.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        layout = self.sources[0].layout
+        windows = self.windows()
+        pixels = np.zeros(tuple(side + layout.steps for side in layout.shape), np.int64)
+        down, across = (a.ravel() for a in np.mgrid[: layout.steps, : layout.steps])
+        pixels[windows.row[:, None] + down, windows.column[:, None] + across] = windows.seen
+        return WindowVectors(layout, self, pixels[: layout.shape[0], : layout.shape[1]])
 
     def windows(self, rows: Indices | None = None) -> Windows:
         """Return where windows lie: those at the given positions, rising, or all.

@@ -95,7 +95,7 @@ def ask(archive: Archive, asked: Asked, region: Region | None, time: Period | No
         found = [part for part in (_in_region(one, region) for one in found) if len(part)]
         if not found:
             raise OptionError(f"region {region.name} lies outside of what {archive.path} holds: {_extent(partitions)}")
-    return Answers(archive, asked, tuple(one for one in found if len(one)), notes)
+    return Answers(archive, asked, tuple(one for one in found if len(one)), region, notes)
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,14 @@ class Answers:
         archive: the archive.
         asked: the question.
         chosen: the windows.
+        region: the region they touch, if one was asked about.
         notes: what a user should know, a sentence each.
     """
 
     archive: Archive
     asked: Asked
     chosen: tuple[Chosen, ...]
+    region: Region | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

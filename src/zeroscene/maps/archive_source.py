@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from rasterio.crs import CRS
 
 from zeroscene.maps.archive_footprints import Outlines
 from zeroscene.maps.layout import Layout
+from zeroscene.scenes.geo import GeoRaster
 
 Indices = npt.NDArray[np.int64]
 
@@ -27,7 +29,7 @@ class Source:
         crs: reference system, or None.
         transform: from pixels to the system.
         time: when it was taken, UTC, or None.
-        reading: how its values became pixels: bands, stretch, type.
+        reading: how its values became pixels: bands, stretch, type, metres a pixel, blocks.
     """
 
     path: str
@@ -37,6 +39,16 @@ class Source:
     transform: Affine
     time: datetime | None
     reading: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def raster(self) -> GeoRaster:
+        """The facts of the raster as it was when it was added; its pixels may be gone."""
+        given = self.reading
+        stretch, gsd = (None if given[name] is None else tuple(given[name]) for name in ("stretch", "gsd"))
+        return GeoRaster(
+            Path(self.path), self.layout.width, self.layout.height, self.crs, self.transform, tuple(given["bands"]),
+            given["dtype"], stretch, gsd, tuple(given["block"]), self.fingerprint,
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """Return the source as a JSON value."""

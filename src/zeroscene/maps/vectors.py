@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zeroscene.embeddings.embeddings import Embeddings
+from zeroscene.embeddings.flat import Parted
 from zeroscene.embeddings.parts import read_part
-from zeroscene.embeddings.store import EmbeddingStore
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import StoreError
 from zeroscene.files import replacing
@@ -58,7 +58,7 @@ class WindowVectors:
     """
 
     layout: Layout
-    store: EmbeddingStore
+    store: Parted
     cell_pixels: Indices
 
     @property

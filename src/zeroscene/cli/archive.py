@@ -1,0 +1,383 @@
+"""`zeroscene archive`: many rasters, encoded once, asked often."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zeroscene.cli.archive_asking import WHERE, Classes, Encoder, FittedModel, Place, Where, Words
+from zeroscene.cli.common import (
+    ENCODER,
+    OUTPUT,
+    Download,
+    Json,
+    Output,
+    SentenceEncoder,
+    Template,
+    manual,
+    one_of,
+    plural,
+    table,
+)
+from zeroscene.cli.words import SaidTexts
+from zeroscene.errors import OptionError
+
+if TYPE_CHECKING:
+    from zeroscene.maps.archive import Archive
+    from zeroscene.maps.archive_add import Told
+    from zeroscene.maps.archive_query import Answers
+
+app = typer.Typer(no_args_is_help=True, help="Encode many rasters once; ask for classes, places and changes.")
+WINDOWS = "Windows"
+_SHOWN = 10
+
+
+@app.command(
+    "add",
+    help=manual(
+        """
+Add rasters to an archive: every window is encoded once and kept.
+
+PLACES are rasters, and folders in which all rasters are taken (a VRT only
+where it is named). The first `add` begins the archive; its encoder and the
+size of its windows hold for all that is added later. With --pictures, a
+picture is one window, as `embed` takes it.
+
+--time says when the rasters were taken: a time (2023, 2023-05, 2023-05-01,
+2023-05-01T10:30), a pattern of their file names (%Y%m%d), or `tag`, the date
+in the file. Without it, what the file calls its acquisition.
+
+What is there already, under any name, is told and not encoded again. A
+raster that cannot be read is told and the others go on. Killed at any
+moment, the same command goes on where it stopped, with the same result.
+""",
+        [
+            "zeroscene archive add archive mosaics --encoder tiny --time %Y%m%d",
+            "zeroscene archive add archive may.tif june.tif --encoder models/remoteclip --window 200m --time tag",
+            "zeroscene archive add archive pictures --pictures",
+        ],
+    ),
+)
+def add(
+    archive: Place,
+    places: Annotated[list[Path], typer.Argument(metavar="PLACES", help="Rasters, and folders of rasters.")],
+    *,
+    encoder: Annotated[
+        str | None,
+        typer.Option("--encoder", help="Model folder, hub id, or tiny; that of the archive.", rich_help_panel=ENCODER),
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option("--window", help="Side of a window: '110 m', or pixels.", rich_help_panel=WINDOWS)
+    ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option("--overlap", help="Share by which windows overlap; 0.5 at first.", rich_help_panel=WINDOWS),
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option("--time", help="A time, a pattern of file names, or tag.", rich_help_panel=WHERE)
+    ] = None,
+    bands: Annotated[
+        str | None,
+        typer.Option("--bands", help="Red, green and blue, such as 4,3,2; or one.", rich_help_panel=WINDOWS),
+    ] = None,
+    gsd: Annotated[
+        float | None,
+        typer.Option("--gsd", help="Metres a pixel, where the rasters do not say.", rich_help_panel=WINDOWS),
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="A picture is one window.", rich_help_panel=WINDOWS)
+    ] = False,
+    precision: Annotated[
+        str, typer.Option("--precision", help="auto, fp32 or bf16.", rich_help_panel=ENCODER)
+    ] = "auto",
+    pooling: Annotated[
+        str, typer.Option("--pooling", help="auto, cls, mean or projection.", rich_help_panel=ENCODER)
+    ] = "auto",
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Encode what is not there yet."""
+    from zeroscene.maps.archive_add import Adding, add_rasters, rasters_in
+    from zeroscene.maps.archive_pictures import add_pictures
+    from zeroscene.maps.archive_time import TimeRule
+    from zeroscene.serving.archives import begin
+
+    output = Output(as_json)
+    one_of("--precision", precision, ("auto", "fp32", "bf16"))
+    one_of("--pooling", pooling, ("auto", "cls", "mean", "projection"))
+    adding = Adding(TimeRule.of(time), _bands(bands), gsd)
+    found = rasters_in(places)
+    opened, eye = begin(
+        archive, found, encoder, window, overlap, adding, precision=precision, pooling=pooling, download=download
+    )
+    done = (add_pictures if pictures else add_rasters)(opened, found, eye, adding, lambda told: _tell(told, output))
+    _summary(opened, done, output)
+
+
+def _bands(given: str | None) -> tuple[int, ...] | None:
+    if given is None:
+        return None
+    try:
+        return tuple(int(band) for band in given.split(","))
+    except ValueError:
+        raise OptionError(f"--bands {given!r} are no numbers of bands; give them like 4,3,2") from None
+
+
+def _tell(told: "Told", output: Output) -> None:
+    if told.state == "skipped":
+        typer.echo(f"skipped {told.path}: {told.notes[0]}", err=True)
+        return
+    what = plural(told.windows, "window") if told.state == "added" else "there already"
+    output.say(f"{told.path}: {what}" + (f", {told.time}" if told.time else ""))
+    for note in told.notes:
+        typer.echo(f"note: {told.path}: {note}", err=True)
+
+
+def _summary(archive: "Archive", done: "list[Told]", output: Output) -> None:
+    counts = {state: sum(told.state == state for told in done) for state in ("added", "there", "skipped")}
+    windows = sum(len(partition) for partition in archive.partitions())
+    output.say(
+        f"{counts['added']:,} added, {counts['there']:,} there already, {counts['skipped']:,} skipped; "
+        f"{plural(windows, 'window')} in {archive.path}"
+    )
+    output.result({"archive": str(archive.path), **counts, "windows": windows, "rasters": [t.to_json() for t in done]})
+
+
+@app.command(
+    "list",
+    help=manual(
+        "Show what an archive holds: rasters, windows, times, places, bytes.",
+        ["zeroscene archive list archive", "zeroscene archive list archive --json"],
+    ),
+)
+def list_(archive: Place, as_json: Json = False) -> None:
+    """Print the partitions."""
+    from zeroscene.maps.archive import Archive
+
+    output, opened = Output(as_json), Archive.open(archive)
+    value = opened.to_json()
+    output.say(f"{opened.path}: {opened.cutting}, {opened.width} wide, by {opened.encoder.name}\n")
+    rows = [
+        (_name(p), f"{p['windows']:,}", _span(p["time"]), _place(p["bounds"]), _size(p["bytes"]))
+        for p in value["partitions"]
+    ]
+    total = ("all", f"{value['windows']:,}", _span(value["time"]), _place(value["bounds"]), _size(value["bytes"]))
+    output.say(table(("raster", "windows", "time", "west south east north", "size"), [*rows, total]))
+    output.result(value)
+
+
+def _name(partition: dict[str, Any]) -> str:
+    names = [Path(raster["path"]).name for raster in partition["rasters"]]
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more pictures"
+
+
+def _span(times: list[str] | None) -> str:
+    if times is None:
+        return "-"
+    return times[0] if times[0] == times[1] else f"{times[0]} to {times[1]}"
+
+
+def _place(bounds: list[float] | None) -> str:
+    return "-" if bounds is None else " ".join(f"{v:.4f}" for v in bounds)
+
+
+def _size(size: int) -> str:
+    from zeroscene.embeddings.grid_files import size_text
+
+    return size_text(size)
+
+
+@app.command(
+    "query",
+    help=manual(
+        """
+Ask an archive for classes, a text, or what is like a picture. No raster is
+encoded, or even looked at, again.
+
+--classes names classes (the words of the archive's image-text model, or with
+--model those of a fitted model): each window gets the best of them. --text
+says one thing as it is; --example takes a picture: windows are ranked by how
+near they are.
+
+--region keeps to windows that touch a box or polygons, --time to a time or
+FROM/TO. --top K prints the K most certain windows of each class; -o writes
+all windows (or the top) to .csv, .parquet or .geojson; --map makes the map
+of each raster, as `map` does.
+
+Scores are kept in the archive: a class that was asked about before is there,
+and a new one costs one pass over the vectors.
+""",
+        [
+            'zeroscene archive query archive --classes "lake, river, harbor" --top 5',
+            'zeroscene archive query archive --text "a harbor with boats" --region 9.0,48.7,9.1,48.8 -o top.geojson',
+            "zeroscene archive query archive --example harbor.png --time 2023/ --top 20",
+            'zeroscene archive query archive --classes "lake, river, harbor" --map maps',
+        ],
+    ),
+)
+def query(
+    archive: Place,
+    *,
+    classes: Classes = None,
+    text: Annotated[str | None, typer.Option("--text", help="One thing, in any words.")] = None,
+    example: Annotated[Path | None, typer.Option("--example", help="A picture of what is looked for.")] = None,
+    model: FittedModel = None,
+    region: Where = None,
+    time: Annotated[
+        str | None, typer.Option("--time", help="A time, or FROM/TO; one may be empty.", rich_help_panel=WHERE)
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", metavar="K", help="Most certain windows of each class.", rich_help_panel=OUTPUT),
+    ] = None,
+    maps: Annotated[
+        Path | None, typer.Option("--map", help="Folder for a map of each raster.", rich_help_panel=OUTPUT)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help=".csv, .parquet or .geojson.", rich_help_panel=OUTPUT)
+    ] = None,
+    texts: SaidTexts = "auto",
+    template: Template = None,
+    encoder: Encoder = None,
+    text_encoder: SentenceEncoder = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Ask, filter, rank."""
+    from zeroscene.cli.archive_asking import asked_example, asked_of, asked_text, labeller, region_of
+    from zeroscene.maps.archive import Archive
+    from zeroscene.maps.archive_table import check_suffix
+    from zeroscene.maps.archive_time import Period
+
+    output, opened = Output(as_json), Archive.open(archive)
+    words = Words(texts, template, text_encoder, download, encoder)
+    if sum(given is not None for given in (text, example, classes or model)) > 1:
+        raise OptionError("--text, --example and --classes (or --model) are three questions; ask one at a time")
+    if maps is not None and (top is not None or out is not None or text is not None or example is not None):
+        raise OptionError("--map needs --classes (or --model), and goes without --top and -o; ask twice")
+    if top is not None and top < 1:
+        raise OptionError(f"--top {top}: give 1 or more")
+    if out is not None:
+        check_suffix(out)
+    place, when = region_of(region), None if time is None else Period.of(time)
+    if text is not None or example is not None:
+        asked = asked_text(opened, text, words) if text is not None else asked_example(opened, example or Path(), words)
+        answers = opened.query(asked, place, when)
+    else:
+        who, gamma = labeller(opened, classes, model, words)
+        answers = opened.query(asked_of(who, gamma), place, when)
+        for note in who.notes:
+            typer.echo(f"note: {note}", err=True)
+    for note in answers.notes:
+        typer.echo(f"note: {note}", err=True)
+    if maps is not None:
+        _write_maps(answers, who, gamma, maps, output)
+    else:
+        _write_windows(answers, top, out, output)
+
+
+def _write_maps(answers: "Answers", who: Any, gamma: float, out: Path, output: Output) -> None:
+    from zeroscene.maps.archive_maps import folders
+    from zeroscene.maps.archive_maps import maps as maps_of
+    from zeroscene.maps.archive_partition import RASTER
+    from zeroscene.serving.maps import question
+
+    rasters = [one.partition.sources[0] for one in answers.chosen if one.partition.kind == RASTER]
+    if not rasters:
+        raise OptionError("there are only whole pictures there, which have no maps; ask for --top or -o")
+    names, made = folders(rasters), []
+    for source, scene in maps_of(answers, question(who, gamma)):
+        folder = out / names[source.fingerprint]
+        scene.write(folder)
+        output.say(f"{folder / 'map.tif'}: {scene.summary}")
+        made.append({"raster": source.path, "map": str(folder / "map.tif"), "cells": scene.counts()})
+    output.result({"maps": made})
+
+
+def _write_windows(answers: "Answers", top: int | None, out: Path | None, output: Output) -> None:
+    if out is not None:
+        count = answers.write(out, top)
+        output.say(f"{plural(count, 'window')}: {out}")
+        output.result({"windows": count, "file": str(out)})
+        return
+    found = answers.top(top or _SHOWN).drop_columns(["geometry"]).to_pylist()
+    output.say(f"{plural(len(answers), 'window')} asked\n")
+    rows = [(w["class"], _number(w["probability"]), _number(w["score"]), *_where(w)) for w in found]
+    output.say(table(("class", "probability", "score", "raster", "window", "time", "longitude latitude"), rows))
+    output.result({"asked": len(answers), "windows": found})
+
+
+def _where(window: dict[str, Any]) -> tuple[str, ...]:
+    known = window["longitude"] is not None
+    place = f"{window['longitude']:.5f} {window['latitude']:.5f}" if known else "-"
+    return Path(window["raster"]).name, f"{window['row']}/{window['column']}", window["time"] or "-", place
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+@app.command(
+    "change",
+    help=manual(
+        """
+Show where classes changed between two times.
+
+Cells that were seen at both times are compared: the class before and after,
+and how likely it changed, 1 - sum of p_before(c) p_after(c). Cells that were
+seen at one time only are without data. Where the grids of two rasters
+differ, a cell is compared with that in which its centre lies.
+
+OUT gets a folder for each raster of the later time, with a map (map.tif) and
+its plain bands (change.tif: before, after, probability), cells.csv (cells
+that changed, and those that are unsure), transitions.csv, and run.json.
+""",
+        [
+            'zeroscene archive change archive --classes "lake, river, harbor" --from 2020 --to 2023 -o change',
+            "zeroscene archive change archive --model model --from 2020 --to 2021 --region area.geojson -o change",
+        ],
+    ),
+)
+def change(
+    archive: Place,
+    *,
+    before: Annotated[str, typer.Option("--from", help="The earlier time.", rich_help_panel=WHERE)],
+    after: Annotated[str, typer.Option("--to", help="The later time.", rich_help_panel=WHERE)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the change.", rich_help_panel=OUTPUT)],
+    classes: Classes = None,
+    model: FittedModel = None,
+    region: Where = None,
+    texts: SaidTexts = "auto",
+    template: Template = None,
+    encoder: Encoder = None,
+    text_encoder: SentenceEncoder = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Compare, write, tell."""
+    from zeroscene.cli.archive_asking import labeller, region_of
+    from zeroscene.maps.archive import Archive
+    from zeroscene.maps.archive_time import Period
+    from zeroscene.maps.change import change as changes_of
+    from zeroscene.maps.change_files import write_changes
+    from zeroscene.serving.maps import question
+
+    output, opened = Output(as_json), Archive.open(archive)
+    times, place = (Period.of(before), Period.of(after)), region_of(region)
+    who, gamma = labeller(opened, classes, model, Words(texts, template, text_encoder, download, encoder))
+    asked = question(who, gamma)
+    made = {
+        "archive": str(archive), "from": str(times[0]), "to": str(times[1]), "region": region,
+        "classes": list(asked.table.classes), "method": asked.method.name,
+    }  # fmt: skip
+    summary = write_changes(changes_of(opened, asked, *times, place), out, made)
+    rows = [(t["before"], t["after"], f"{t['cells']:,}", f"{t['hectares']:,.2f}") for t in summary["transitions"]]
+    output.say(table(("before", "after", "cells", "hectares"), rows, left=2))
+    output.say(
+        f"\n{plural(summary['cells'], 'cell')} seen at both times, {summary['changed']:,} changed, "
+        f"{summary['unsure']:,} unsure: {out}"
+    )
+    for raster in summary["rasters"]:
+        for note in raster["notes"]:
+            typer.echo(f"note: {raster['path']}: {note}", err=True)
+    output.result(summary)

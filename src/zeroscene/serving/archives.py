@@ -1,0 +1,81 @@
+"""Archives as users ask for them: an encoder by its name, windows of the size that suits it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from zeroscene.encoders.base import ImageEncoder
+from zeroscene.errors import OptionError, PictureError
+from zeroscene.maps.archive import Archive, Cutting, is_archive
+from zeroscene.maps.archive_add import Adding
+from zeroscene.maps.scale import default_window, trained_gsd
+from zeroscene.scenes.geo import GeoRaster
+from zeroscene.serving.sources import Origin, open_image_encoder
+
+_OVERLAP: Final = 0.5
+
+
+def begin(
+    path: Path,
+    rasters: Sequence[Path],
+    encoder: str | None,
+    window: str | None,
+    overlap: float | None,
+    adding: Adding,
+    *,
+    pooling: str = "auto",
+    **choices: Any,
+) -> tuple[Archive, ImageEncoder]:
+    """Return the archive of a folder, begun now or earlier, and its encoder.
+
+    Args:
+        path: the folder.
+        rasters: what is to be added; the first that can be read decides the size of windows where nobody says it.
+        encoder: model folder, hub id, or `tiny`; that of the archive where None.
+        window: side of a window; that of the archive, or at first what suits the encoder, where None.
+        overlap: share by which windows overlap; that of the archive, or a half, where None.
+        adding: how rasters are read.
+        pooling: which output of the encoder is taken, at first.
+        choices: precision, backend and download.
+
+    Raises:
+        OptionError: a new archive without an encoder, or other windows than the archive has.
+        EncoderMismatchError: the archive is of another encoder; both are named.
+        EncoderError: there is no such encoder.
+        StoreError: the folder holds other things, or cannot be written.
+    """
+    there = Archive.open(path) if is_archive(path) else None
+    noted = Origin.read(path) if there is not None else None
+    if encoder is None:
+        if there is None:
+            raise OptionError(f"{path} is a new archive: say what encodes its windows, --encoder")
+        if noted is None:
+            raise OptionError(f"{path} does not say where its encoder {there.encoder.name!r} is; give --encoder")
+        eye, origin = noted.open(there.encoder, **choices), noted
+    else:
+        pooled = noted.pooling if noted is not None and pooling == "auto" else pooling
+        eye, origin = open_image_encoder(encoder, pooling=pooled, **choices), Origin.of(encoder, pooled)
+    if there is not None:
+        cutting = Cutting(window or there.cutting.window, there.cutting.overlap if overlap is None else overlap)
+    else:
+        cutting = Cutting(window or _suiting(rasters, eye, adding), _OVERLAP if overlap is None else overlap)
+    if not 0 <= cutting.overlap < 1:
+        raise OptionError(f"overlap {cutting.overlap:g} is out of range; give 0 to less than 1, such as 0.5")
+    arithmetic = {name: str(getattr(eye, name)) for name in ("precision", "backend") if hasattr(eye, name)}
+    archive = Archive.begin(path, eye.identity, eye.width, cutting, arithmetic)
+    if origin != noted:
+        origin.write(path)
+    return archive, eye
+
+
+def _suiting(rasters: Sequence[Path], eye: ImageEncoder, adding: Adding) -> str:
+    """Return the side of windows that suits an encoder and the first raster that can be read."""
+    gsd = None if adding.gsd is None else (adding.gsd, adding.gsd)
+    for path in rasters:
+        if gsd is None:
+            try:
+                gsd = GeoRaster.open(path, adding.bands).gsd
+            except (PictureError, OptionError):
+                continue
+        break
+    return default_window(eye, trained_gsd(eye.identity), gsd)
