@@ -36,6 +36,7 @@ GROUP: Final = 8192
 FOLDER, LAID_OUT = "windows", "laid-out"
 RASTER, PICTURES = "raster", "pictures"
 
+_PLACES: Final = ("source", "row", "column", "seen")
 _NAME: Final = re.compile(r"[0-9a-f]{16}\.parquet")
 
 Matrix = npt.NDArray[np.float32]
@@ -64,10 +65,11 @@ class Partition:
     It can be laid out and scored as an embedding store (`methods.columns`).
     """
 
-    def __init__(self, file: Path, notes: dict[str, Any], count: int, groups: int):
+    def __init__(self, file: Path, notes: dict[str, Any], footer: Any):
         self.file = file
-        self.manifest = Described(count, notes)
-        self.part_count = groups
+        self.manifest = Described(footer.num_rows, notes)
+        self.part_count = int(footer.num_row_groups)
+        self._footer = footer
 
     @classmethod
     def open(cls, file: Path) -> Self:
@@ -81,7 +83,7 @@ class Partition:
             notes = json.loads((footer.metadata or {})[NOTES])
             if notes["format"] != FORMAT:
                 raise damaged(file)
-            return cls(file, notes, footer.num_rows, footer.num_row_groups)
+            return cls(file, notes, footer)
         except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
             raise damaged(file) from error
 
@@ -126,7 +128,7 @@ class Partition:
     @cached_property
     def bounds(self) -> tuple[float, float, float, float] | None:
         """West, south, east and north of all its windows in degrees, or None where they lie nowhere."""
-        geo = json.loads(pq.read_metadata(self.file, memory_map=True).metadata[b"geo"])
+        geo = json.loads(self._footer.metadata[b"geo"])
         box = geo["columns"]["geometry"].get("bbox")
         return None if box is None else (box[0], box[1], box[2], box[3])
 
@@ -149,7 +151,9 @@ class Partition:
         """
         own = [name for name in columns if name != "id"] + (["source", "row", "column"] if "id" in columns else [])
         try:
-            with pq.ParquetFile(self.file, memory_map=True, page_checksum_verification=True) as opened:
+            with pq.ParquetFile(
+                self.file, metadata=self._footer, memory_map=True, page_checksum_verification=True
+            ) as opened:
                 found = opened.read_row_group(part, columns=own)
         except (OSError, pa.ArrowException) as error:
             raise damaged(self.file) from error
@@ -207,7 +211,14 @@ class Partition:
         Raises:
             StoreError: the file is damaged.
         """
-        found = self._read(("source", "row", "column", "seen"), rows)
+        return self._windows(self._read(_PLACES, rows))
+
+    def placed(self, rows: Indices) -> tuple[Windows, Outlines]:
+        """Return where windows at the given positions, rising, lie, and their outlines."""
+        found = self._read((*_PLACES, "geometry"), rows)
+        return self._windows(found), Outlines.of_wkb(found["geometry"])
+
+    def _windows(self, found: Any) -> Windows:
         steps = self.sources[0].layout.steps
         source, row, column = (found[name].to_numpy().astype(np.int64) for name in ("source", "row", "column"))
         return Windows(source, row, column, vectors(found["seen"], (steps**2,)).astype(np.int64))

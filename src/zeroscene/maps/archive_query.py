@@ -18,15 +18,16 @@ from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.errors import DataFormatError, EncoderMismatchError, OptionError
 from zeroscene.maps import archive_table
 from zeroscene.maps.archive import Archive
-from zeroscene.maps.archive_partition import Partition
+from zeroscene.maps.archive_partition import LAID_OUT, Partition
 from zeroscene.maps.archive_region import Region
+from zeroscene.maps.archive_shelves import Shelf, shelves, tidy
 from zeroscene.maps.archive_source import Indices
 from zeroscene.maps.archive_time import Period, iso
 from zeroscene.methods.columns import ScoreColumns
 from zeroscene.methods.confidence import Confidence
 from zeroscene.methods.contract import Matrix, Scores
 from zeroscene.methods.registry import AnyMethod
-from zeroscene.methods.store_scores import Best
+from zeroscene.methods.store_scores import Best, best_of
 from zeroscene.methods.transduction.refine import logit_scale
 from zeroscene.semantics.table import ClassTable
 
@@ -37,7 +38,11 @@ _LOOKS: Final = 256
 """Partitions, and windows of each, that are looked at for it."""
 
 _TIMES: Final = 4
-"""Kept scores of a partition may take as many times the room of its vectors."""
+"""Kept scores of a shelf may take as many times the room of its vectors."""
+_FEW: Final = 4
+"""Of fewer than this part of a shelf, vectors are read and scored, and nothing is laid out or kept."""
+
+Vector = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,11 @@ class Chosen:
     def __len__(self) -> int:
         return len(self.partition) if self.rows is None else len(self.rows)
 
+    @property
+    def positions(self) -> Indices:
+        """(n,) positions of the windows, rising."""
+        return np.arange(len(self.partition)) if self.rows is None else self.rows
+
 
 def ask(archive: Archive, asked: Asked, region: Region | None, time: Period | None) -> "Answers":
     """Return the answers of `Archive.query`."""
@@ -95,7 +105,7 @@ def ask(archive: Archive, asked: Asked, region: Region | None, time: Period | No
         found = [part for part in (_in_region(one, region) for one in found) if len(part)]
         if not found:
             raise OptionError(f"region {region.name} lies outside of what {archive.path} holds: {_extent(partitions)}")
-    return Answers(archive, asked, tuple(one for one in found if len(one)), region, notes)
+    return Answers(archive, asked, tuple(one for one in found if len(one)), tuple(partitions), region, notes)
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,7 @@ class Answers:
         archive: the archive.
         asked: the question.
         chosen: the windows.
+        partitions: all that the archive holds.
         region: the region they touch, if one was asked about.
         notes: what a user should know, a sentence each.
     """
@@ -113,6 +124,7 @@ class Answers:
     archive: Archive
     asked: Asked
     chosen: tuple[Chosen, ...]
+    partitions: tuple[Partition, ...]
     region: Region | None = None
     notes: tuple[str, ...] = ()
 
@@ -142,20 +154,39 @@ class Answers:
         joined = np.concatenate(x)
         return Embeddings(tuple(map(str, range(len(joined)))), joined, self.archive.encoder)
 
-    def best(self) -> Iterator[tuple[Chosen, Best]]:
-        """Yield the best class of all windows asked about, partition by partition.
+    def best(self) -> "Iterator[Block]":
+        """Yield the best class of all windows asked about, shelf by shelf.
 
         Raises:
             StoreError: a partition is damaged, or scores cannot be kept.
         """
-        for one in self.chosen:
-            found = self.scores(one.partition).best(self._minus, self.temperature)
-            yield one, found if one.rows is None else _taken(found, one.rows)
+        numbers = {one.partition.id: number for number, one in enumerate(self.chosen)}
+        current = shelves(self.archive.path / LAID_OUT, self.partitions)
+        tidy(self.archive.path / LAID_OUT, current)
+        for shelf in current:
+            own = [
+                (start, numbers[m.id]) for start, m in zip(shelf.starts, shelf.members, strict=True) if m.id in numbers
+            ]
+            wanted = sum(len(self.chosen[number]) for _, number in own)
+            if wanted * _FEW < len(shelf):
+                yield from (Block((number,), self._scored(self.chosen[number])) for _, number in own)
+            elif wanted:
+                yield Block(tuple(number for _, number in own), self._kept(shelf, own))
 
-    def scores(self, partition: Partition) -> Any:
-        """Return the scores of all windows of a partition (`methods.store_scores.StoreScores`), kept or made now."""
-        limit = _TIMES * 4 * len(partition) * partition.width
-        return ScoreColumns(partition, self.asked.method, limit=limit).scores(self.asked.table)
+    def _kept(self, shelf: Shelf, own: Sequence[tuple[int, int]]) -> Best:
+        """Return the answers about windows of a shelf, from scores that are kept for all of it."""
+        limit = _TIMES * 4 * len(shelf) * shelf.width
+        found = ScoreColumns(shelf, self.asked.method, limit=limit).scores(self.asked.table)
+        best = found.best(self._minus, self.temperature)
+        rows = [start + self.chosen[number].positions for start, number in own]
+        return best if sum(map(len, rows)) == len(shelf) else _taken(best, np.concatenate(rows))
+
+    def _scored(self, one: Chosen) -> Best:
+        """Return the answers about a few windows, from their vectors."""
+        x = one.partition.vectors(one.positions)
+        pictures = Embeddings(tuple(map(str, range(len(x)))), x, self.archive.encoder)
+        values = self.asked.method.scores(pictures, self.asked.table).values
+        return best_of(self.asked.table.classes, np.ascontiguousarray(values.T), self._minus, self.temperature)
 
     def top(self, count: int) -> Any:
         """Return the most certain windows of each class, the first ones first, as an Arrow table (`archive_table`).
@@ -171,37 +202,44 @@ class Answers:
         """
         if count < 1:
             raise OptionError(f"the {count} best windows are none; give 1 or more (--top 20)")
-        kept = [_Ranked(count) for _ in self.asked.table.classes]
-        for number, (_, found) in enumerate(self.best()):
+        kept = [Ranked(count) for _ in self.asked.table.classes]
+        for block in self.best():
+            found = block.best
             order = found.score if found.probability is None else found.probability
             for c, ranked in enumerate(kept):
                 own = np.flatnonzero(found.best == c) if len(kept) > 1 else np.arange(len(order))
-                ranked.offer(number, own, order[own], found.score[own] if len(kept) == 1 else found.margin[own])
-        wanted = [place for ranked in kept for place in ranked.places()]
-        return self._rows(wanted)
+                ranked.offer(self._places(block), found, own, order, found.score if len(kept) == 1 else found.margin)
+        return self._table([hit for ranked in kept for hit in ranked.hits])
 
-    def _rows(self, places: Sequence[tuple[int, int]]) -> Any:
-        """Return windows by position of their partition and in it, in the order that is given."""
+    def _places(self, block: "Block") -> "Places":
+        return Places(np.array(block.numbers), np.cumsum([0, *(len(self.chosen[n]) for n in block.numbers)]))
+
+    def _table(self, hits: "Sequence[Hit]") -> Any:
+        """Return windows as rows of a table, in the order that is given."""
         pieces, order = [], []
-        for number in sorted({n for n, _ in places}):
+        by_number: dict[int, list[int]] = {}
+        for i, hit in enumerate(hits):
+            by_number.setdefault(hit.number, []).append(i)
+        for number, own in by_number.items():
             one = self.chosen[number]
-            own = [i for i, (n, _) in enumerate(places) if n == number]
-            rows = np.array([places[i][1] for i in own], np.int64)
-            rising = np.argsort(rows, kind="stable")
-            found = self.scores(one.partition).best(self._minus, self.temperature)
-            at = (rows if one.rows is None else one.rows[rows])[rising]
-            pieces.append(archive_table.rows_of(one.partition, at, _taken(found, at)))
-            order += [own[i] for i in rising.tolist()]
-        table = archive_table.joined(pieces)
-        return table.take(pa.array(np.argsort(np.array(order, np.int64), kind="stable")))
+            own = sorted(own, key=lambda i: hits[i].row)
+            rows = one.positions[np.array([hits[i].row for i in own], np.int64)]
+            pieces.append(archive_table.rows_of(one.partition, rows, _together([hits[i].best for i in own])))
+            order += own
+        return archive_table.joined(pieces).take(pa.array(np.argsort(np.array(order, np.int64), kind="stable")))
 
     def tables(self) -> Iterator[Any]:
         """Yield all windows asked about with their best class, as Arrow tables of some thousand rows."""
-        for one, found in self.best():
-            rows = np.arange(len(one.partition)) if one.rows is None else one.rows
-            for first in range(0, len(rows), archive_table.TOGETHER):
-                some = np.arange(first, min(first + archive_table.TOGETHER, len(rows)))
-                yield archive_table.rows_of(one.partition, rows[some], _taken(found, some))
+        for block in self.best():
+            first = 0
+            for number in block.numbers:
+                one = self.chosen[number]
+                rows = one.positions
+                for start in range(0, len(rows), archive_table.TOGETHER):
+                    some = rows[start : start + archive_table.TOGETHER]
+                    own = np.arange(first + start, first + start + len(some))
+                    yield archive_table.rows_of(one.partition, some, _taken(block.best, own))
+                first += len(rows)
 
     def write(self, path: Path, top: int | None = None) -> int:
         """Write all windows asked about, or the most certain of each class, as .csv, .parquet or .geojson.
@@ -216,31 +254,89 @@ class Answers:
         return archive_table.write(path, self.tables() if top is None else iter([self.top(top)]))
 
 
-class _Ranked:
-    """The best windows so far."""
+@dataclass(frozen=True)
+class Block:
+    """Answers about windows of some partitions, one partition after the other.
+
+    Attributes:
+        numbers: positions of the partitions among those that were chosen.
+        best: the answers.
+    """
+
+    numbers: tuple[int, ...]
+    best: Best
+
+
+@dataclass(frozen=True)
+class Places:
+    """Which window of which partition stands where in a block: `numbers` of partitions, and where each begins."""
+
+    numbers: Indices
+    starts: Indices
+
+    def of(self, position: int) -> tuple[int, int]:
+        """Return the partition of a window, and its position among those of it that were chosen."""
+        k = int(np.searchsorted(self.starts, position, side="right")) - 1
+        return int(self.numbers[k]), position - int(self.starts[k])
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A window among the most certain ones.
+
+    Attributes:
+        first: what it is ranked by.
+        second: what decides between equal ones.
+        number: of its partition among those that were chosen.
+        row: its position among the chosen windows of the partition.
+        best: what is answered about it, one row.
+    """
+
+    first: float
+    second: float
+    number: int
+    row: int
+    best: Best
+
+    @property
+    def rank(self) -> tuple[float, float, int, int]:
+        """What sorts hits, the best first."""
+        return -self.first, -self.second, self.number, self.row
+
+
+class Ranked:
+    """The best windows so far.
+
+    Attributes:
+        hits: the best first.
+    """
 
     def __init__(self, count: int):
         self._count = count
-        self._first = np.empty(0)
-        self._second = np.empty(0)
-        self._places = np.empty((0, 2), np.int64)
+        self.hits: list[Hit] = []
 
-    def offer(self, number: int, rows: Indices, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> None:
-        """Take the best of some windows of a partition, by two numbers."""
+    def offer(self, places: Places, best: Best, rows: Indices, first: Vector, second: Vector) -> None:
+        """Take the best of some rows of a block."""
+        if len(self.hits) == self._count:
+            rows = rows[first[rows] >= self.hits[-1].first]
         if len(rows) > self._count:
-            least = np.partition(first, -self._count)[-self._count]
-            near = first >= least
-            rows, first, second = rows[near], first[near], second[near]
-        places = np.stack([np.full(len(rows), number), rows], axis=1)
-        self._first = np.concatenate([self._first, first])
-        self._second = np.concatenate([self._second, second])
-        self._places = np.concatenate([self._places, places])
-        order = np.lexsort((np.arange(len(self._first)), -self._second, -self._first))[: self._count]
-        self._first, self._second, self._places = self._first[order], self._second[order], self._places[order]
+            values = first[rows]
+            rows = rows[values >= np.partition(values, -self._count)[-self._count]]
+        if len(rows) > self._count:  # many as good as the last one
+            rows = rows[np.lexsort((rows, -second[rows], -first[rows]))[: self._count]]
+        for row in rows.tolist():
+            at = places.of(row)
+            self.hits.append(Hit(float(first[row]), float(second[row]), *at, _taken(best, np.array([row]))))
+        self.hits = sorted(self.hits, key=lambda hit: hit.rank)[: self._count]
 
-    def places(self) -> list[tuple[int, int]]:
-        """Return (partition, window) of the best windows, the best first."""
-        return [(number, row) for number, row in self._places.tolist()]
+
+def _together(rows: Sequence[Best]) -> Best:
+    first = rows[0]
+    given = [row.probability for row in rows if row.probability is not None]
+    best, second, score, margin = (
+        np.concatenate([getattr(row, name) for row in rows]) for name in ("best", "second", "score", "margin")
+    )
+    return Best(first.classes, best, second, score, margin, np.concatenate(given) if given else None)
 
 
 def _taken(best: Best, rows: Indices) -> Best:

@@ -43,9 +43,8 @@ def rows_of(partition: Partition, rows: Indices, best: Best) -> Any:
         rows: (n,) positions of the windows in it, rising.
         best: of these windows.
     """
-    windows = partition.windows(rows)
+    windows, outlines = partition.placed(rows)
     sources = [partition.sources[k] for k in windows.source.tolist()]
-    outlines = partition.outlines(rows)
     classes = np.array([*best.classes, None], object)
     size = [s.layout.window[0] * s.layout.window[1] for s in sources]
     columns: dict[str, Any] = {
