@@ -348,8 +348,12 @@ class EmbeddingStore:
         return (self.manifest.views, *self.manifest.grid)
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, alone: bool = True) -> Iterator[None]:
         """Keep other runs from writing this store, and remove what a killed run left half-written.
+
+        Args:
+            alone: False for one of several processes that write different parts: they keep out a run that writes
+                alone, not each other, and remove nothing.
 
         Raises:
             StoreError: another run is writing it.
@@ -362,10 +366,10 @@ class EmbeddingStore:
         handle = os.open(self.path, os.O_RDONLY)
         try:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise StoreError(f"another run is writing {self.path}; wait for it to end") from error
-            for leftover in self.path.glob(f"{TEMPORARY_PREFIX}*"):
+            for leftover in self.path.glob(f"{TEMPORARY_PREFIX}*") if alone else ():
                 leftover.unlink(missing_ok=True)
             yield
         finally:

@@ -1,12 +1,13 @@
 """Windows of a raster through an encoder into a work folder; killed at any moment, the same call goes on."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
@@ -59,25 +60,90 @@ def encode_windows(
         PictureError: the file cannot be decoded.
         StoreError: the folder belongs to another raster or layout, another run is writing it, or it is damaged.
     """
-    batch = batch if batch is not None else (128 if torch.cuda.is_available() else 16)
-    workers = workers if workers is not None else (os.cpu_count() or 1)
-    for name, value in (("batch", batch), ("workers", workers)):
-        if value < 1:
-            raise OptionError(f"{name} must be at least 1, not {value}")
-    if (layout.height, layout.width) != (raster.height, raster.width):
-        raise OptionError(
-            f"the layout is of {layout.width} x {layout.height} pixels, {raster.path} has "
-            f"{raster.width} x {raster.height}; make the layout of this raster"
+    begun = WindowWork.begin(raster, layout, encoder, work, batch)
+    with begun.store.writing():
+        _remove_leftovers(begun.path / _CELLS)
+        begun.encode(begun.missing(), workers)
+        begun.store.finish()
+    return WindowVectors(layout, begun.store, _all_cells(begun.path, layout, begun.parts))
+
+
+@dataclass(frozen=True)
+class WindowWork:
+    """The windows of a raster on their way into a work folder, in parts that do not depend on each other.
+
+    Attributes:
+        raster: the raster.
+        layout: where its windows lie.
+        encoder: the encoder.
+        path: the work folder.
+        store: the vectors in it.
+        parts: windows of each part.
+    """
+
+    raster: GeoRaster
+    layout: Layout
+    encoder: ImageEncoder
+    path: Path
+    store: EmbeddingStore
+    parts: list[Rectangle]
+
+    @classmethod
+    def begin(
+        cls, raster: GeoRaster, layout: Layout, encoder: ImageEncoder, work: str | Path, batch: int | None = None
+    ) -> Self:
+        """Return the work of a folder, new or begun by the same call; arguments and errors as of `encode_windows`."""
+        batch = batch if batch is not None else (128 if torch.cuda.is_available() else 16)
+        if batch < 1:
+            raise OptionError(f"batch must be at least 1, not {batch}")
+        if (layout.height, layout.width) != (raster.height, raster.width):
+            raise OptionError(
+                f"the layout is of {layout.width} x {layout.height} pixels, {raster.path} has "
+                f"{raster.width} x {raster.height}; make the layout of this raster"
+            )
+        parts = rectangles(raster, layout, _PART)
+        _claim(Path(work), raster, layout)
+        store = EmbeddingStore.begin(Path(work) / _VECTORS, _manifest(raster, layout, encoder, batch, parts))
+        return cls(raster, layout, encoder, Path(work), store, parts)
+
+    def missing(self) -> list[int]:
+        """Return the parts that are not there yet."""
+        there = (self.store.has(k) and cells_path(self.path, k).is_file() for k in range(len(self.parts)))
+        return [k for k, whole in enumerate(there) if not whole]
+
+    def encode(self, parts: Sequence[int], workers: int | None = None) -> None:
+        """Encode and write parts, each whole or not at all.
+
+        Args:
+            parts: which of them, rising.
+            workers: threads that decode, and threads that prepare; None for one a core.
+
+        Raises:
+            OptionError: workers are fewer than one.
+            PictureError: the file cannot be decoded.
+            StoreError: the folder cannot be written.
+        """
+        workers = workers if workers is not None else (os.cpu_count() or 1)
+        if workers < 1:
+            raise OptionError(f"workers must be at least 1, not {workers}")
+        total, windows = self.layout.count, [self.parts[k] for k in parts]
+        reader = WindowReader(
+            self.raster, self.layout, self.encoder.prepare, 2 * self.store.manifest.batch + workers, workers
         )
-    work = Path(work)
-    parts = rectangles(raster, layout, _PART)
-    _claim(work, raster, layout)
-    store = EmbeddingStore.begin(work / _VECTORS, _manifest(raster, layout, encoder, batch, parts))
-    with store.writing():
-        _remove_leftovers(work / _CELLS)
-        _encode_missing(raster, layout, encoder, store, work, parts, workers)
-        store.finish()
-    return WindowVectors(layout, store, _all_cells(work, layout, parts))
+        cuts = reader.windows(windows)
+        # A part is written while the next one is encoded; one at a time, so that no more than two are held.
+        with closing(cuts), ThreadPoolExecutor(1, "write") as writing, progress(
+            "encoding", total, "windows", total - sum(map(len, windows))
+        ) as advance:  # fmt: skip
+            written: Future[None] | None = None
+            for k in parts:
+                part = _Part(self.layout, self.parts[k], self.encoder.width)
+                part.encode(islice(cuts, len(self.parts[k])), self.encoder, self.store.manifest.batch, advance)
+                if written is not None:
+                    written.result()
+                written = writing.submit(part.write, self.raster, self.store, k, cells_path(self.path, k))
+            if written is not None:
+                written.result()
 
 
 def _claim(work: Path, raster: GeoRaster, layout: Layout) -> None:
@@ -127,34 +193,6 @@ def _manifest(raster: GeoRaster, layout: Layout, encoder: ImageEncoder, batch: i
 def _remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
         leftover.unlink(missing_ok=True)
-
-
-def _encode_missing(
-    raster: GeoRaster,
-    layout: Layout,
-    encoder: ImageEncoder,
-    store: EmbeddingStore,
-    work: Path,
-    parts: list[Rectangle],
-    workers: int,
-) -> None:
-    todo = [k for k in range(len(parts)) if not (store.has(k) and cells_path(work, k).is_file())]
-    done = layout.count - sum(len(parts[k]) for k in todo)
-    reader = WindowReader(raster, layout, encoder.prepare, 2 * store.manifest.batch + workers, workers)
-    cuts = reader.windows([parts[k] for k in todo])
-    # A part is written while the next one is encoded; one at a time, so that no more than two are held.
-    with closing(cuts), ThreadPoolExecutor(1, "write") as writing, progress(
-        "encoding", layout.count, "windows", done
-    ) as advance:  # fmt: skip
-        written: Future[None] | None = None
-        for k in todo:
-            part = _Part(layout, parts[k], encoder.width)
-            part.encode(islice(cuts, len(parts[k])), encoder, store.manifest.batch, advance)
-            if written is not None:
-                written.result()
-            written = writing.submit(part.write, raster, store, k, cells_path(work, k))
-        if written is not None:
-            written.result()
 
 
 class _Part:
