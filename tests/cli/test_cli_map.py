@@ -117,6 +117,7 @@ def test_kept_vectors_answer_about_other_classes(mosaic, tmp_path):
     assert SceneMap.read(tmp_path / "two").classes == ("beach", "lake", "forest")
     told = error(mosaic.path, "-c", ASKED, "--overlap", 0, "--store", tmp_path / "kept", "-o", tmp_path / "three")
     assert "was made with windows of 64 x 64 pixels that overlap by 0.5" in told
+    assert not (tmp_path / "three").exists()
 
 
 def test_a_map_takes_the_place_of_another(mosaic, tmp_path):
@@ -194,6 +195,16 @@ def test_a_bank_for_another_encoder_is_refused(mosaic, model, tmp_path):
     """The bank of the model is of attributes; words alone need texts of the image-text model."""
     told = error(mosaic.path, "-c", model / "classes.bank", "-o", tmp_path / "out")
     assert "tiny" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_raster_that_breaks_off_leaves_nothing(tmp_path):
+    values = np.random.default_rng(0).integers(1, 255, (3, 300, 300)).astype(np.uint8)
+    path = write_raster(tmp_path / "r.tif", values, tiled=True, blockxsize=64, blockysize=64, compress="deflate")
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2 :: 7] = bytes(len(range(len(whole) // 2, len(whole), 7)))
+    path.write_bytes(whole)
+    assert "r.tif" in error(path, "-c", ASKED, "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

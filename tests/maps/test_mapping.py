@@ -44,7 +44,7 @@ def mapped(
     **options: object,
 ) -> SceneMap:
     layout = Layout.of(raster, side, overlap)
-    return map_raster(raster, layout, MeanColour(), asked or question(), MapOptions(**given), work=work)
+    return map_raster(raster, layout, MeanColour(), asked or question(), MapOptions(**options), work=work)
 
 
 def test_without_overlap_a_cell_is_the_answer_about_its_pixels(raster, tmp_path):

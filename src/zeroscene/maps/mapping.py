@@ -37,6 +37,7 @@ from zeroscene.scenes.geo import GeoRaster
 _SAMPLE = 20_000  # windows that tell the scale of scores where the model does not
 _FLOOR = 1e-30  # of a probability whose logarithm is taken
 _ALONE = 0.5  # least probability of a class that is alone, unless another is given
+_UNCHECKED = "refined: the confidence of cells was not checked on known classes, and is too high as a rule"
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -213,8 +214,9 @@ def _refined(asked: _Asked, ready: Mask) -> _Answered:
             return _Answered(best, probability, margin, known)
         refined = refine_grid(x[:count], scores[:count], Grid.of(known))
     best[known], probability[known], margin[known] = _answers(np.exp(refined.values.astype(np.float64)), question.alone)
-    notes = () if question.alone else tuple(f"refined: {w}" for w in refined.diagnosis.warnings(question.table.classes))
-    return _Answered(best, probability, margin, known, notes)
+    told = () if question.alone else refined.diagnosis.warnings(question.table.classes)
+    notes = tuple(f"refined: {warning.replace('pictures', 'cells')}" for warning in told)
+    return _Answered(best, probability, margin, known, (_UNCHECKED, *notes))
 
 
 def _sample(vectors: WindowVectors) -> Matrix:

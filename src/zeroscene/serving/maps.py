@@ -1,11 +1,14 @@
 """Maps as users ask for them: a raster, a labeller, a folder; the vectors of windows kept hidden while it is made."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from zeroscene.encoders.base import ImageEncoder
+from zeroscene.errors import PictureError, ZeroSceneError
 from zeroscene.files import digest
 from zeroscene.maps.layout import Layout
 from zeroscene.maps.mapping import MapOptions, map_raster
@@ -96,10 +99,31 @@ def write_map(
     asked, encoder = question(labeller, gamma), labeller.eye()
     layout = (windows or Windows()).layout(raster, encoder)
     layout = replace(layout, notes=(*labeller.notes, *layout.notes))
+    with _folder(out):
+        own = digest(raster.fingerprint, layout.fingerprint, encoder.identity.fingerprint)
+        work = out / f"{WORK}{own}" if store is None else Path(store)
+        made = map_raster(raster, layout, encoder, asked, options, work=work)
+        made.write(out)
+        _clear(out)
+    return made
+
+
+@contextmanager
+def _folder(out: Path) -> Iterator[None]:
+    """Make the folder of a map; where no map can be made, leave nothing that was not there."""
+    new = not out.exists()
     check_folder(out)
-    own = digest(raster.fingerprint, layout.fingerprint, encoder.identity.fingerprint)
-    made = map_raster(raster, layout, encoder, asked, options, work=out / f"{WORK}{own}" if store is None else store)
-    made.write(out)
+    try:
+        yield
+    except ZeroSceneError as error:
+        if isinstance(error, PictureError):  # vectors of a raster that is broken will never be whole
+            _clear(out)
+        if new:
+            with suppress(OSError):  # it holds what the same command will go on with
+                out.rmdir()
+        raise
+
+
+def _clear(out: Path) -> None:
     for passed in out.glob(f"{WORK}*"):
         shutil.rmtree(passed, ignore_errors=True)
-    return made
