@@ -120,7 +120,7 @@ def add_rasters(
     with archive.writing():
         there = {source.fingerprint: partition for partition in archive.partitions() for source in partition.sources}
         for path in rasters:
-            told = _add(archive, path, encoder, adding, there)
+            told = add_one(archive, path, encoder, adding, there)
             done.append(told)
             tell(told)
         with suppress(OSError):
@@ -140,7 +140,19 @@ def require_one(done: Sequence[Told]) -> None:
         raise PictureError(f"none of {len(done)} could be added ({first.path}: {first.notes[0]})")
 
 
-def _add(archive: Archive, path: Path, encoder: ImageEncoder, adding: Adding, there: dict[str, Partition]) -> Told:
+def add_one(archive: Archive, path: Path, encoder: ImageEncoder, adding: Adding, there: dict[str, Partition]) -> Told:
+    """Add one raster, and return what became of it; for one process at a time, and for more if their rasters differ.
+
+    Args:
+        archive: the archive.
+        path: the raster.
+        encoder: the archive's encoder.
+        adding: how.
+        there: partitions that the archive has already, by the fingerprints of what they hold; the new one is added.
+
+    Raises:
+        StoreError: the archive cannot be written.
+    """
     try:
         raster = GeoRaster.open(path, adding.bands)
         if (known := there.get(raster.fingerprint)) is not None:
@@ -148,19 +160,13 @@ def _add(archive: Archive, path: Path, encoder: ImageEncoder, adding: Adding, th
         layout = Layout.of(raster, archive.cutting.window, archive.cutting.overlap, adding.gsd)
         time = adding.rule.time(path)
         name = id_of([raster.fingerprint])
-        vectors = encode_windows(raster, layout, encoder, archive.work(name), batch=adding.batch)
+        # Already there, but not known: whoever wrote it died before it could say so.
+        if not archive.file(name).is_file():
+            vectors = encode_windows(raster, layout, encoder, archive.work(name), batch=adding.batch)
+            _write(archive, name, raster, layout, time, vectors)
     except (PictureError, OptionError) as error:
         return Told(str(path), "skipped", notes=(reason(error, path),))
-    reading = {
-        "bands": list(raster.bands), "dtype": raster.dtype, "block": list(raster.block), "gsd": _listed(raster.gsd),
-        "stretch": _listed(raster.stretch),
-    }  # fmt: skip
-    source = Source(
-        str(path.resolve()), raster.fingerprint, replace(layout, notes=()), raster.crs, raster.transform, time, reading
-    )
-    windows = _windows_of(vectors)
-    write(archive.file(name), archive.encoder, archive.width, RASTER, [source], windows, _blocks_of(vectors))
-    shutil.rmtree(archive.work(name))
+    shutil.rmtree(archive.work(name), ignore_errors=True)
     there[raster.fingerprint] = partition = Partition.open(archive.file(name))
     notes = list(layout.notes)
     if raster.crs is None:
@@ -168,6 +174,20 @@ def _add(archive: Archive, path: Path, encoder: ImageEncoder, adding: Adding, th
     if not len(partition):
         notes.append("no window of it has data")
     return Told(str(path), "added", len(partition), iso(time), tuple(notes))
+
+
+def _write(
+    archive: Archive, name: str, raster: GeoRaster, layout: Layout, time: datetime | None, vectors: WindowVectors
+) -> None:
+    reading = {
+        "bands": list(raster.bands), "dtype": raster.dtype, "block": list(raster.block), "gsd": _listed(raster.gsd),
+        "stretch": _listed(raster.stretch),
+    }  # fmt: skip
+    place = str(raster.path.resolve())
+    told = replace(layout, notes=())
+    source = Source(place, raster.fingerprint, told, raster.crs, raster.transform, time, reading)
+    windows = _windows_of(vectors)
+    write(archive.file(name), archive.encoder, archive.width, RASTER, [source], windows, _blocks_of(vectors))
 
 
 def already(path: Path, known: Partition, fingerprint: str, rule: TimeRule) -> Told:
