@@ -113,13 +113,23 @@ def test_it_compares_every_method_with_both_tables_under_honest_selection(done: 
     assert result.failures == ()
 
 
-def test_it_ends_with_the_table_and_the_path_of_the_report(done: Done) -> None:
+def test_it_shows_the_table_and_the_path_of_the_report(done: Done) -> None:
     end = done.told[done.told.index("Synthetic world, 4 seen and 2 unseen classes:", done.told.index("labels.csv")) :]
     assert [line.split()[0] for line in end.splitlines() if re.match(r"\w.* tiny ", line)] == [
         method for method in any_table_names() for _ in range(2)
     ]
-    path = end.splitlines()[-1].removeprefix("report: ")
+    (path,) = (line.removeprefix("report: ") for line in end.splitlines() if line.startswith("report: "))
     assert "<h1>Synthetic world, 4 seen and 2 unseen classes</h1>" in (done.folder / path).read_text()
+
+
+def test_it_names_the_same_pictures_by_words_alone(done: Done) -> None:
+    assert re.search(r"^[0-4] of 4 right$", done.told, re.M)
+
+
+def test_it_ends_with_the_map_of_a_mosaic(done: Done) -> None:
+    *_, right, preview = done.told.splitlines()
+    assert int(right.removesuffix(" % of the cells as drawn")) > 80
+    assert (done.folder / preview.removeprefix("preview: ")).stat().st_size > 10_000
 
 
 def test_it_labels_new_pictures_with_the_unseen_classes_alone(done: Done) -> None:
@@ -140,7 +150,7 @@ def test_every_command_works_as_it_is_printed_and_makes_the_same(done: Done, mon
     (fit,) = (words for words in done.commands if words[0] == "fit")
     assert [words[0] for words in done.commands] == [
         "synthetic", "embed", "split", "annotate", "annotate", "benchmark", "fit", "predict",
-        *(["explain"] if fit[1] == "dsva" else []), "report",
+        "label", *(["explain"] if fit[1] == "dsva" else []), "report", "synthetic", "map",
     ]  # fmt: skip
     for words in done.commands:
         ran = CliRunner().invoke(app, words)

@@ -119,6 +119,7 @@ class Tour:
         self._step("One page of all of it, to mail or to keep.", f"report {self.place}/results", shown=False)
         page = self.out / "results" / "report.html"
         self.output.say(f"\n{summary(result)}\nreport: {page}")
+        self._map(split)
         self.output.result(
             {
                 "report": str(page), "best": best.label, "table": best.table,
@@ -220,6 +221,25 @@ class Tour:
         self.output.say(_right(self._told("words.csv", truth)))
         return told
 
+    def _map(self, split: "Split") -> None:
+        """Map a mosaic of the unseen classes by words alone, and say how much of it is as drawn."""
+        from zeroscene import names
+        from zeroscene.files import write_text
+        from zeroscene.scenes.synthetic.mosaic import METRES, fitting
+
+        there = [name for name in split.unseen if name in fitting(METRES)]
+        write_text(self.out / "mapped.txt", "".join(f"{names.words(name)}\n" for name in there))
+        self._step(
+            "A raster, as a plane brings it home: scenes of the unseen classes, side by side.",
+            f"synthetic mosaic --classes @{self.place}/mapped.txt --rows 8 --columns 12 -o {self.place}/mosaic.tif",
+        )
+        self._step(
+            "Its map, wall to wall, by words alone. Open it in QGIS, or look at the preview.",
+            f"map {self.place}/mosaic.tif --classes @{self.place}/mapped.txt --refine spatial -o {self.place}/map",
+        )
+        right = _cells_right(self.out / "mosaic.tif", self.out / "map")
+        self.output.say(f"{100 * right:.0f} % of the cells as drawn\npreview: {self.out / 'map' / 'preview.png'}")
+
     def _told(self, file: str, truth: dict[str, str]) -> list[dict[str, Any]]:
         with (self.out / file).open(encoding="utf-8", newline="") as rows:
             return [{**row, "drawn_as": truth[row["id"]]} for row in csv.DictReader(rows)]
@@ -282,3 +302,20 @@ def _draw_new(folder: Path, classes: Sequence[str], scale: Scale) -> dict[str, s
             world.write(file, world.draw(name, 0, index).pixels)
         truth[file.name] = names.words(name)
     return truth
+
+
+def _cells_right(mosaic: Path, folder: Path) -> float:
+    """Return the share of a mosaic's cells whose middle the map gives the class that was drawn."""
+    import numpy as np
+
+    from zeroscene import names
+    from zeroscene.maps.scene_map import SceneMap
+    from zeroscene.scenes.synthetic.mosaic import Mosaic
+
+    drawn, made = Mosaic.read(mosaic), SceneMap.read(folder)
+    right = []
+    for row, column in np.ndindex(drawn.labels.shape):
+        west, south, east, north = drawn.bounds(row, column)
+        found = made.at((west + east) / 2, (south + north) / 2).name
+        right.append(found is not None and names.key(found) == names.key(drawn.label(row, column)))
+    return sum(right) / len(right)
