@@ -92,11 +92,11 @@ def asked(new: int | None) -> Asked:
 
 
 def box(archive: Archive) -> Region:
-    """Return a box around the middle that holds about a hundredth of the ground."""
-    bounds = np.array([p.bounds for p in archive.partitions()])
-    west, south, east, north = *bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)
-    x, y, wide, high = (west + east) / 2, (south + north) / 2, (east - west) / 20, (north - south) / 20
-    return Region.box(x - wide, y - high, x + wide, y + high)
+    """Return a box as high as the raster in the middle, and as wide as holds about a hundredth of all windows."""
+    partitions = sorted(archive.partitions(), key=lambda p: p.sources[0].path)
+    west, south, east, north = partitions[len(partitions) // 2].bounds
+    wide = (east - west) * len(partitions) / 200
+    return Region.box((west + east) / 2 - wide, south, (west + east) / 2 + wide, north)
 
 
 def question(archive: Archive, new: int | None, region: Region | None = None) -> int:
