@@ -19,6 +19,7 @@ from zeroscene.cli.common import (
     plural,
     table,
 )
+from zeroscene.cli.ray import Ray
 from zeroscene.cli.words import SaidTexts
 from zeroscene.errors import OptionError
 
@@ -50,6 +51,9 @@ in the file. Without it, what the file calls its acquisition.
 What is there already, under any name, is told and not encoded again. A
 raster that cannot be read is told and the others go on. Killed at any
 moment, the same command goes on where it stopped, with the same result.
+
+--ray lets the workers of a Ray cluster encode, with the same result: rasters
+and archive lie where all of them see them.
 """,
         [
             "zeroscene archive add archive mosaics --encoder tiny --time %Y%m%d",
@@ -93,6 +97,7 @@ def add(
     pooling: Annotated[
         str, typer.Option("--pooling", help="auto, cls, mean or projection.", rich_help_panel=ENCODER)
     ] = "auto",
+    ray: Ray = None,
     download: Download = False,
     as_json: Json = False,
 ) -> None:
@@ -100,17 +105,27 @@ def add(
     from zeroscene.maps.archive_add import Adding, add_rasters, rasters_in
     from zeroscene.maps.archive_pictures import add_pictures
     from zeroscene.maps.archive_time import TimeRule
-    from zeroscene.serving.archives import begin
+    from zeroscene.serving.archives import Reopened, begin
 
     output = Output(as_json)
     one_of("--precision", precision, ("auto", "fp32", "bf16"))
     one_of("--pooling", pooling, ("auto", "cls", "mean", "projection"))
+    if ray is not None and pictures:
+        raise OptionError("--ray is for rasters, not for --pictures; leave one of them out")
     adding = Adding(TimeRule.of(time), _bands(bands), gsd)
     found = rasters_in(places)
     opened, eye = begin(
         archive, found, encoder, window, overlap, adding, precision=precision, pooling=pooling, download=download
     )
-    done = (add_pictures if pictures else add_rasters)(opened, found, eye, adding, lambda told: _tell(told, output))
+    if ray is not None:
+        from zeroscene.maps.cluster import cluster
+        from zeroscene.maps.cluster_archive import add_rasters_on
+
+        again = Reopened(archive, precision, download)
+        with cluster(ray) as workers:
+            done = add_rasters_on(workers, opened, found, again, adding, lambda told: _tell(told, output))
+    else:
+        done = (add_pictures if pictures else add_rasters)(opened, found, eye, adding, lambda told: _tell(told, output))
     _summary(opened, done, output)
 
 

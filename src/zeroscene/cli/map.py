@@ -1,5 +1,6 @@
 """`zeroscene map`: from one raster to a map of classes."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,10 +21,13 @@ from zeroscene.cli.common import (
     plural,
     table,
 )
+from zeroscene.cli.ray import Ray, on_ray
 from zeroscene.cli.words import SaidTexts
 from zeroscene.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zeroscene.maps.scene_map import SceneMap
     from zeroscene.serving.labeller import Labeller
 
@@ -33,7 +37,8 @@ HELP = manual(
     """
 Map the scene classes of a raster, wall to wall.
 
-RASTER is a GeoTIFF, or any raster that GDAL reads. It is looked at through
+RASTER is a GeoTIFF, or any raster that GDAL reads; of several, each has its
+map in a folder of OUT that is called as it is. A raster is looked at through
 windows that overlap; each says how likely every class is, and a cell of the
 map is the mean of the windows that cover it. --classes names the classes
 (names with commas, @FILE, a table, a bank).
@@ -49,19 +54,21 @@ says how all of it was made. Open map.tif in QGIS: that is all.
 Windows have the size that suits the encoder; --window sets another, in
 metres or pixels. --refine spatial lets cells correct each other. --store
 keeps what the encoder saw, for other classes on the same raster. A run that
-was interrupted goes on where it stopped.
+was interrupted goes on where it stopped. --ray lets the workers of a Ray
+cluster do it, with the same files: rasters and OUT lie where all see them.
 """,
     [
         'zeroscene map image.tif --classes "forest, river, tennis court" -o out',
         "zeroscene map image.tif --model model --classes @names.txt --window 150m --refine spatial -o out",
         "zeroscene map image.tif --classes @names.txt --encoder models/remoteclip --bands 4,3,2 -o out",
+        'zeroscene map north.tif south.tif --classes "forest, river, tennis court" -o out --ray auto',
     ],
 )
 REFINEMENTS = ("none", "spatial")
 
 
 def command(
-    raster: Annotated[Path, typer.Argument(metavar="RASTER", help="GeoTIFF, VRT, or another raster.")],
+    rasters: Annotated[list[Path], typer.Argument(metavar="RASTER...", help="GeoTIFF, VRT, or other rasters.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the map.", rich_help_panel=OUTPUT)],
     classes: Annotated[
         list[str] | None,
@@ -115,6 +122,7 @@ def command(
         Path | None,
         typer.Option("--store", help="Folder to keep the vectors of windows in.", rich_help_panel=OUTPUT),
     ] = None,
+    ray: Ray = None,
     texts: SaidTexts = "auto",
     template: Template = None,
     text_encoder: SentenceEncoder = None,
@@ -129,15 +137,39 @@ def command(
     one_of("--refine", refine, REFINEMENTS)
     output = Output(as_json)
     options = MapOptions.of({"refine": refine, "least": least, "share": share}, "map")
-    opened = GeoRaster.open(raster, _bands(bands))
+    wanted, windows = _bands(bands), Windows(window, overlap, gsd, encoder_gsd)
+    maker = _maker(model, classes, encoder, texts, template, text_encoder, download, gamma)
+    if len(rasters) == 1 and ray is None:
+        opened = GeoRaster.open(rasters[0], wanted)
+        labeller, minus = maker()
+        _tell(write_map(opened, labeller, out, windows, options, gamma=minus, store=store), out, output)
+        return
+    from zeroscene.serving.map_list import Making, write_maps
+
+    making = Making(maker, windows, options, None if wanted is None else tuple(wanted))
+    with on_ray(ray) as workers:
+        made = write_maps(rasters, making, out, store=store, ray=workers)
+    for one in made:
+        output.say(f"{one.folder / 'map.tif'}: {one.summary}")
+        for note in one.notes:
+            typer.echo(f"note: {one.raster}: {note}", err=True)
+    output.result({"maps": [one.to_json() for one in made]})
+
+
+def _maker(
+    model: Path | None,
+    classes: list[str] | None,
+    encoder: str | None,
+    texts: str,
+    template: list[str] | None,
+    text_encoder: str | None,
+    download: bool,
+    gamma: float | None,
+) -> "Callable[[], tuple[Labeller, float]]":
+    """Return what makes the labeller and gamma, here or in a worker."""
     if model is not None:
-        labeller, minus = _fitted(model, classes, encoder, text_encoder, download)
-        minus = minus if gamma is None else gamma
-    else:
-        labeller, minus = _worded(classes, encoder or "tiny", texts, template, download), 0.0
-    windows = Windows(window, overlap, gsd, encoder_gsd)
-    made = write_map(opened, labeller, out, windows, options, gamma=minus, store=store)
-    _tell(made, out, output)
+        return partial(_fitted, model, classes, encoder, text_encoder, download, gamma)
+    return partial(_worded, classes, encoder or "tiny", texts, template, download)
 
 
 def _bands(given: str | None) -> list[int] | None:
@@ -150,7 +182,12 @@ def _bands(given: str | None) -> list[int] | None:
 
 
 def _fitted(
-    model: Path, classes: list[str] | None, encoder: str | None, text_encoder: str | None, download: bool
+    model: Path,
+    classes: list[str] | None,
+    encoder: str | None,
+    text_encoder: str | None,
+    download: bool,
+    gamma: float | None,
 ) -> "tuple[Labeller, float]":
     """Return what answers by a model, and its gamma."""
     from zeroscene.serving.labeller import Labeller
@@ -160,13 +197,14 @@ def _fitted(
     asked = loaded.classes(classes, text_encoder, download)
     contrast = loaded.contrast(asked) if len(asked) == 1 else None
     eye = lambda: loaded.encoder(encoder, download=download)  # noqa: E731
-    return Labeller(loaded.method, asked, eye, loaded.confidence, contrast), loaded.gamma
+    minus = loaded.gamma if gamma is None else gamma
+    return Labeller(loaded.method, asked, eye, loaded.confidence, contrast), minus
 
 
 def _worded(
     classes: list[str] | None, encoder: str, texts: str, template: list[str] | None, download: bool
-) -> "Labeller":
-    """Return what answers by the words of an image-text model."""
+) -> "tuple[Labeller, float]":
+    """Return what answers by the words of an image-text model, and gamma, which is 0: it has seen no class."""
     from zeroscene.encoders.dual import load_dual_encoder
     from zeroscene.semantics.table import ClassTable
     from zeroscene.serving.class_names import class_names
@@ -175,8 +213,9 @@ def _worded(
     words = [part.strip() for word in classes or () for part in word.split(",") if part.strip()]
     if len(words) == 1 and Path(words[0]).suffix in (".csv", ".safetensors", ".bank"):
         held = ClassTable.read(Path(words[0]))
-        return WordModel(encoder, load_dual_encoder(encoder, download=download), held).labeller
-    return WordModel.of(class_names(words), encoder, texts=texts, templates=template, download=download).labeller
+        return WordModel(encoder, load_dual_encoder(encoder, download=download), held).labeller, 0.0
+    made = WordModel.of(class_names(words), encoder, texts=texts, templates=template, download=download)
+    return made.labeller, 0.0
 
 
 def _tell(made: "SceneMap", out: Path, output: Output) -> None:

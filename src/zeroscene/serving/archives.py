@@ -1,6 +1,7 @@
 """Archives as users ask for them: an encoder by its name, windows of the size that suits it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,6 +67,33 @@ def begin(
     if origin != noted:
         origin.write(path)
     return archive, eye
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """Opens the encoder of an archive, here or in another process.
+
+    Attributes:
+        archive: its folder.
+        precision: auto, fp32 or bf16.
+        download: fetch the encoder if it is not on this machine.
+    """
+
+    archive: Path
+    precision: str = "auto"
+    download: bool = False
+
+    def __call__(self) -> ImageEncoder:
+        """Return the encoder.
+
+        Raises:
+            EncoderError: it is not where the archive says.
+            OptionError: the archive does not say where it is.
+        """
+        opened, noted = Archive.open(self.archive), Origin.read(self.archive)
+        if noted is None:
+            raise OptionError(f"{self.archive} does not say where its encoder {opened.encoder.name!r} is")
+        return noted.open(opened.encoder, precision=self.precision, download=self.download)
 
 
 def _suiting(rasters: Sequence[Path], eye: ImageEncoder, adding: Adding) -> str:

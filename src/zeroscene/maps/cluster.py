@@ -1,0 +1,310 @@
+"""The windows of many rasters on Ray: actors that hold an encoder encode parts, others finish rasters.
+
+What Ray moves are numbers of parts and short answers; pixels and vectors go between workers and files. Every part is a
+file that is whole or absent, of the same bytes whoever writes it, and what is there is what counts: a part that is
+encoded twice, because a worker died or was thought dead, is there once. The files are those of a run in one process.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from zeroscene import errors
+from zeroscene.encoders.base import ImageEncoder
+from zeroscene.errors import MissingExtraError, OptionError, PictureError, StoreError, ZeroSceneError
+from zeroscene.maps.encode import WindowWork
+from zeroscene.maps.layout import Layout
+from zeroscene.progress import progress
+from zeroscene.scenes.geo import GeoRaster
+
+LOCAL: Final = "auto", "local"
+"""What `--ray` takes beside an address: the cluster that runs here, or one of this machine alone; that alone always."""
+
+_STORE: Final = 128 * 2**20  # bytes of shared memory of a Ray that is started here: nothing large travels
+_RUN: Final = 8  # parts that one task encodes at most; what a dead worker had written of them stays
+_TASKS: Final = 4  # a worker at least, so that a slow one does not hold up the end
+_RETRIES: Final = 3  # of a task whose worker died
+
+Value = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """The windows of one raster that are to be encoded.
+
+    Attributes:
+        path: the raster, where every worker can read it.
+        bands: as for `GeoRaster.open`.
+        layout: where its windows lie.
+        work: folder for `encode_windows`, where every worker can write.
+        batch: windows that the encoder takes at once.
+    """
+
+    path: Path
+    bands: tuple[int, ...] | None
+    layout: Layout
+    work: Path
+    batch: int | None = None
+
+
+@dataclass(frozen=True)
+class _Task:
+    job: Job
+    parts: tuple[int, ...]
+    windows: int
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Workers of Ray, made by `cluster`.
+
+    Attributes:
+        workers: how many work at once.
+        gpus: whether each has a GPU.
+    """
+
+    workers: int
+    gpus: bool = False
+
+    def encode(self, jobs: Sequence[Job], encoder: Callable[[], ImageEncoder], own: ImageEncoder) -> list[str]:
+        """Encode all windows of rasters into their work folders, where `encode_windows` then finds them.
+
+        A raster that cannot be decoded is left unfinished, for whoever finishes it to say so.
+
+        Args:
+            jobs: the rasters.
+            encoder: makes the encoder; called in each worker, once.
+            own: the same encoder in this process, which says what is expected of the workers.
+
+        Returns:
+            What was wrong with rasters, a line each.
+
+        Raises:
+            EncoderMismatchError: a worker has another encoder.
+            StoreError: a folder belongs to something else or cannot be written, workers have other package versions or
+                do not see the rasters, or a task has killed its worker again and again.
+        """
+        tasks, wrong = self._tasks(jobs, own)
+        total = sum(task.windows for task in tasks)
+        with progress("encoding", total, "windows") as advance:
+            for k, said in self._run(_Encoding, (tasks, encoder, own.identity.fingerprint), len(tasks)):
+                advance(tasks[k].windows)
+                if "error" in said:
+                    if not issubclass(getattr(errors, said["error"]), PictureError | OptionError):
+                        raise _error(said)
+                    wrong.append(said["message"])
+        return list(dict.fromkeys(wrong))
+
+    def each(self, make: Callable[[], Callable[[Any], Value]], items: Sequence[Any]) -> list[Value]:
+        """Return what a function says of each item, in their order.
+
+        Args:
+            make: makes the function; called in each worker, once. What the function does to files must be the same if
+                it is done twice.
+            items: what it is called with.
+
+        Raises:
+            ZeroSceneError: the first error of the function, by the order of the items.
+            StoreError: an item has killed its worker again and again.
+        """
+        found: dict[int, Value] = {}
+        with progress("finishing", len(items), "rasters") as advance:
+            for k, said in self._run(_Calling, (list(items), make), len(items)):
+                found[k] = said
+                advance(1)
+        for k in range(len(items)):
+            if "error" in found[k]:
+                raise _error(found[k])
+        return [found[k]["value"] for k in range(len(items))]
+
+    def _tasks(self, jobs: Sequence[Job], own: ImageEncoder) -> tuple[list[_Task], list[str]]:
+        missing: list[tuple[Job, WindowWork, list[int]]] = []
+        wrong: list[str] = []
+        for job in jobs:
+            try:
+                raster = GeoRaster.open(job.path, job.bands)
+                begun = WindowWork.begin(raster, job.layout, own, job.work, job.batch)
+                missing.append((job, begun, begun.missing()))
+            except PictureError as error:
+                wrong.append(str(error))
+        count = sum(len(parts) for _, _, parts in missing)
+        run = max(1, min(_RUN, count // (_TASKS * self.workers)))
+        tasks = []
+        for job, begun, parts in missing:
+            for start in range(0, len(parts), run):
+                some = tuple(parts[start : start + run])
+                tasks.append(_Task(job, some, sum(len(begun.parts[k]) for k in some)))
+        return tasks, wrong
+
+    def _run(self, worker: type, given: tuple[Any, ...], count: int) -> Iterator[tuple[int, Value]]:
+        """Yield what actors of a class say of the numbers below `count`, as they are done."""
+        if not count:
+            return
+        ray = _ray()
+        numbers = ray.data.from_items([{"number": k} for k in range(count)], override_num_blocks=count)
+        actors = min(self.workers, count)
+        answers = numbers.map(
+            worker,
+            fn_constructor_args=(Path.cwd(), *given),
+            compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
+            num_cpus=1,
+            num_gpus=1 if self.gpus else None,
+            max_restarts=-1,
+            max_task_retries=_RETRIES,
+        )
+        try:
+            for answer in answers.iter_rows():
+                yield answer["number"], json.loads(answer["said"])
+        except ray.exceptions.RayError as error:
+            raise StoreError(
+                f"workers of Ray died of their task {1 + _RETRIES} times, or could not begin "
+                f"({_first_line(error)}); what is written stays: repair the cause and give the same command"
+            ) from error
+
+
+@contextmanager
+def cluster(address: str = "auto", workers: int | None = None) -> Iterator[Cluster]:
+    """Yield the workers of a Ray cluster; one that is started for it is stopped again.
+
+    Args:
+        address: `auto` for the cluster that runs here (or that RAY_ADDRESS names), and one of this machine alone where
+            none does; `local` for the latter always; or the address of a cluster.
+        workers: how many; None for one a GPU, or one a processor core where there are no GPUs.
+
+    Raises:
+        MissingExtraError: the extra `ray` is not installed.
+        OptionError: there is no cluster at this address, or it has no room for a worker.
+    """
+    if workers is not None and workers < 1:
+        raise OptionError(f"workers must be at least 1, not {workers}")
+    ray = _ray()
+    started = not ray.is_initialized()
+    if started:
+        _connect(ray, address, workers)
+    try:
+        held = ray.cluster_resources()
+        gpus = int(held.get("GPU", 0))
+        room = gpus or int(held.get("CPU", 0))
+        if room < 1:
+            raise OptionError(f"the Ray cluster at {address} has no processor core to work with")
+        yield Cluster(min(workers or room, room), bool(gpus))
+    finally:
+        if started:
+            ray.shutdown()
+
+
+class _Encoding:
+    """An actor with an encoder."""
+
+    def __init__(self, folder: Path, tasks: Sequence[_Task], encoder: Callable[[], ImageEncoder], expected: str):
+        _enter(folder)
+        self._tasks, self._make, self._expected = tasks, encoder, expected
+
+    def __call__(self, row: Value) -> Value:
+        return _said(row, self._encode)
+
+    @cached_property
+    def _encoder(self) -> ImageEncoder:
+        return self._make()
+
+    def _encode(self, number: int) -> None:
+        task = self._tasks[number]
+        job = task.job
+        if self._encoder.identity.fingerprint != self._expected:
+            raise errors.EncoderMismatchError(
+                f"a worker has another encoder ({self._encoder.identity.name!r}) than this machine; give all of them "
+                "the same folder"
+            )
+        if not job.path.exists():
+            raise StoreError(f"a worker does not see {job.path}; rasters must lie where every worker can read them")
+        if not job.work.exists():
+            raise StoreError(f"a worker does not see {job.work}; outputs must lie where every worker can write")
+        raster = GeoRaster.open(job.path, job.bands)
+        work = WindowWork.begin(raster, job.layout, self._encoder, job.work, job.batch)
+        with work.store.writing(alone=False):
+            missing = set(work.missing())
+            work.encode([k for k in task.parts if k in missing])
+
+
+class _Calling:
+    """An actor with a function."""
+
+    def __init__(self, folder: Path, items: Sequence[Any], make: Callable[[], Callable[[Any], Value]]):
+        _enter(folder)
+        self._items, self._make = items, make
+
+    @cached_property
+    def _function(self) -> Callable[[Any], Value]:
+        return self._make()
+
+    def __call__(self, row: Value) -> Value:
+        return _said(row, lambda number: self._function(self._items[number]))
+
+
+def _enter(folder: Path) -> None:
+    """Work where the command was given, so that relative paths mean the same."""
+    with suppress(OSError):
+        os.chdir(folder)
+
+
+def _said(row: Value, function: Callable[[int], Any]) -> Value:
+    """Return what a function says of a number, or the user's error: trying again would not mend it."""
+    number = int(row["number"])
+    try:
+        said = {"value": function(number)}
+    except ZeroSceneError as error:
+        said = {"error": type(error).__name__, "message": str(error)}
+    return {"number": number, "said": json.dumps(said)}
+
+
+def _error(said: Value) -> ZeroSceneError:
+    kind: type[ZeroSceneError] = getattr(errors, said["error"])
+    return kind(said["message"])
+
+
+def _ray() -> Any:
+    # Both are read when Ray is first imported.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise MissingExtraError("work on a cluster needs the extra 'ray': pip install 'zeroscene[ray]'") from error
+    return ray
+
+
+def _connect(ray: Any, address: str, workers: int | None) -> None:
+    quiet: Value = {"logging_level": logging.ERROR, "log_to_driver": False}
+    here: Value = {"num_cpus": workers, "object_store_memory": _STORE, "include_dashboard": False}
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        if address not in LOCAL:
+            ray.init(address=address, **quiet)
+        elif address == "auto":
+            _connect_or_start(ray, here, quiet)
+        else:
+            ray.init(address="local", **here, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise OptionError(
+            f"no Ray cluster answers at {address} ({_first_line(error)}); start one with `ray start`, or give auto"
+        ) from error
+    ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+def _connect_or_start(ray: Any, here: Value, quiet: Value) -> None:
+    try:
+        ray.init(address="auto", **quiet)
+    except ConnectionError:
+        ray.init(address="local", **here, **quiet)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
