@@ -10,13 +10,14 @@ by the words of `tiny` alone. Killed at any moment, the same command continues.
 
 A real raster has no cells, and windows lie anywhere in what there is to see. So each mosaic is also mapped without its
 first half cell of rows and columns: no window lies on a cell then, every one on four. Figures count the area that lies
-in both rasters, in quarters of cells, and the cells: each has the class with the largest sum of confidence in it.
+in both rasters, in quarters of cells; the cells, each of the class with the largest sum of confidence in it; and, where
+nothing is refined, the cells by the mean of all votes in them.
 Writes docs/results/maps.json and the tables beside it.
 """
 
 import argparse
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,10 @@ from zeroscene.files import read_json, write_json, write_text
 from zeroscene.maps.encode import encode_windows
 from zeroscene.maps.layout import Layout
 from zeroscene.maps.mapping import MapOptions, map_windows
+from zeroscene.maps.question import Question
 from zeroscene.maps.scene_map import SceneMap
+from zeroscene.maps.vectors import WindowVectors
+from zeroscene.maps.votes import Said, cast
 from zeroscene.methods.contract import TrainingSet
 from zeroscene.provenance import environment
 from zeroscene.scenes.catalog import benchmark
@@ -60,6 +64,7 @@ CELL, METRES = 256, 0.3048  # of a UC Merced picture in pixels; of a pixel: one 
 TRAINING = 40  # pictures of each seen class, none of them on the mosaic
 DRAWN_SEEDS, DRAWN_ROWS, DRAWN_COLUMNS, DRAWN_CELL = (0, 1), 24, 32, 96
 ON_CELLS, OFF_CELLS = "on the cells", "half a cell off"
+CELLS = {"cells": "cells right", "votes": "by all votes", "confidence": "confidence"}
 
 Figures = dict[str, Any]
 Labels = npt.NDArray[np.int64]
@@ -103,12 +108,7 @@ class Truth:
             stride: side of its cells in pixels.
             off: of the raster without its first half cell.
         """
-        half = self.cell // 2
-        rows, columns = (2 * n for n in self.labels.shape)
-        shift = half if off else 0
-        # The centre of each quarter of a cell, but for the first ones, which the cropped raster does not have.
-        y, x = ((np.arange(1, n) * half + half // 2 - shift) // stride for n in (rows, columns))
-        at = np.ix_(y, x)
+        at = self._quarters(stride, off)
         given, sure = made.klass[at].astype(np.int64), made.confidence[at].astype(np.float64)
         truth = np.repeat(np.repeat(self.labels, 2, 0), 2, 1)[1:, 1:]
         found = {"area": given == truth, "confidence": sure}
@@ -119,6 +119,26 @@ class Truth:
             **{name: 100 * float(np.mean(values)) for name, values in found.items()},
             "cells": 100 * float((self._of_cells(given, sure) == self.labels).mean()),
         }
+
+    def by_votes(self, vectors: WindowVectors, asked: Question, off: bool) -> float:
+        """Return the share of cells that is right by the mean of all votes in them, percent."""
+        scale = asked.logit_scale(np.empty((0, vectors.width), np.float32))
+        said = (
+            Said(part.rows, part.columns, asked.distributions(part.x, scale), part.share.astype(np.float64))
+            for part in vectors.parts()
+        )
+        heard = np.array([row.values for row in cast(said, vectors.layout, asked.width)])
+        values = heard[self._quarters(vectors.layout.stride[0], off)]
+        total = np.zeros((*self.labels.shape, asked.width))
+        y, x = np.mgrid[1 : values.shape[0] + 1, 1 : values.shape[1] + 1]
+        np.add.at(total, (y // 2, x // 2), values)
+        return 100 * float((total.argmax(axis=2) == self.labels).mean())
+
+    def _quarters(self, stride: int, off: bool) -> tuple[npt.NDArray[Any], ...]:
+        """Return the cells of a map at the centres of the quarters, but for the first, which the cropped one lacks."""
+        half = self.cell // 2
+        shift = half if off else 0
+        return np.ix_(*((np.arange(1, 2 * n) * half + half // 2 - shift) // stride for n in self.labels.shape))
 
     def _of_cells(self, given: Labels, sure: npt.NDArray[np.float64]) -> Labels:
         votes = np.zeros((*self.labels.shape, len(self.classes)))
@@ -149,7 +169,9 @@ def lay(pictures: Path, out: Path) -> tuple[Truth, list[str]]:
     files: dict[str, list[Path]] = {name: [] for name in scenes.classes}
     for scene, label in zip(scenes.ids, scenes.labels or (), strict=True):
         files[label].append(scenes.root / scene)
-    for name in split.seen:
+    known = {names.key(name) for name in split.seen}
+    seen = tuple(name for name in scenes.classes if names.key(name) in known)
+    for name in seen:
         for file in sorted(files[name])[:TRAINING]:
             _copy(file, out / "training" / name / file.name)
     labels = regions(len(files), ROWS, COLUMNS, 0)
@@ -171,7 +193,7 @@ def lay(pictures: Path, out: Path) -> tuple[Truth, list[str]]:
         }  # fmt: skip
         with rasterio.open(path, "w", **form) as file:
             file.write(mosaic.transpose(2, 0, 1))
-    return Truth(path, scenes.classes, labels, CELL, split.seen), used
+    return Truth(path, scenes.classes, labels, CELL, seen), used
 
 
 def _copy(file: Path, to: Path) -> None:
@@ -192,6 +214,8 @@ def maps_of(truth: Truth, labeller: Labeller, gamma: float, out: Path, overlaps:
             for refine in ("none", "spatial"):
                 made = map_windows(raster, vectors, asked, MapOptions(refine=refine))
                 figures = truth.measure(made, layout.stride[0], off)
+                if refine == "none":
+                    figures["votes"] = truth.by_votes(vectors, asked, off)
                 found.append({"off": off, "overlap": overlap, "refine": refine, "windows": layout.count, **figures})
                 print(
                     path.stem, {k: v if isinstance(v, str) else round(v, 2) for k, v in found[-1].items()}, flush=True
@@ -259,14 +283,8 @@ def markdown(found: Figures) -> dict[str, str]:
     """Return the tables by the name of their file."""
     tables = {}
     if "ucmerced" in found:
-        lines = [
-            "| windows | overlap | refined | area right | of seen classes | of unseen | cells right | confidence |",
-            "|---|---|---|---|---|---|---|---|",
-        ]
-        for row in found["ucmerced"]["maps"]:
-            shown = " | ".join(f"{row[k]:.1f}" for k in ("area", "seen", "unseen", "cells", "confidence"))
-            lines.append(f"{_head(row)} | {shown} |")
-        tables["maps_ucmerced"] = lines
+        columns = {"area": "area right", "seen": "of seen classes", "unseen": "of unseen", **CELLS}
+        tables["maps_ucmerced"] = _table(columns, [[row] for row in found["ucmerced"]["maps"]])
         same = found["ucmerced"]["same"]
         tables["maps_predict"] = [
             "| | cells | right | same answer | same vector to the bit | largest difference of a number |",
@@ -276,15 +294,18 @@ def markdown(found: Figures) -> dict[str, str]:
             f"{same['vectors']} | {same['largest_difference']:.2g} of {same['largest_number']:.2g} |",
         ]
     if "synthetic" in found:
-        lines = [
-            "| windows | overlap | refined | area right | cells right | confidence |",
-            "|---|---|---|---|---|---|",
-        ]
-        for rows in zip(*found["synthetic"]["maps"], strict=True):
-            means = (np.mean([row[k] for row in rows]) for k in ("area", "cells", "confidence"))
-            lines.append(f"{_head(rows[0])} | {' | '.join(f'{value:.1f}' for value in means)} |")
-        tables["maps_synthetic"] = lines
+        rows = zip(*found["synthetic"]["maps"], strict=True)
+        tables["maps_synthetic"] = _table({"area": "area right", **CELLS}, rows)
     return {name: "\n".join(lines) + "\n" for name, lines in tables.items()}
+
+
+def _table(columns: Mapping[str, str], rows: Iterable[Sequence[Figures]]) -> list[str]:
+    """Return the lines of a table of means; nothing stands where something is not measured."""
+    lines = [f"| windows | overlap | refined | {' | '.join(columns.values())} |", "|---" * (3 + len(columns)) + "|"]
+    for same in rows:
+        means = (f"{np.mean([row[k] for row in same]):.1f}" if k in same[0] else "" for k in columns)
+        lines.append(f"{_head(same[0])} | {' | '.join(means)} |")
+    return lines
 
 
 def _head(row: Figures) -> str:
