@@ -7,7 +7,7 @@ from PIL import Image
 
 from small_world import scene
 from zeroscene.errors import OptionError
-from zeroscene.pixels import Geometry, resize_crop
+from zeroscene.pixels import Geometry, batch_of, resize_crop
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -93,3 +93,9 @@ def test_every_picture_ends_in_the_size_of_the_geometry(h: int, w: int, crop_h: 
 def test_impossible_geometries_are_refused(resize: object, crop: object, interpolation: str, says: str) -> None:
     with pytest.raises(OptionError, match=says):
         Geometry(resize, crop, interpolation)  # type: ignore[arg-type]
+
+
+def test_a_batch_holds_its_pictures():
+    pictures = [torch.from_numpy(scene(index=i)).permute(2, 0, 1) for i in range(3)]
+    assert torch.equal(batch_of(pictures), torch.stack(pictures))
+    assert torch.equal(batch_of([p.contiguous() for p in pictures]), torch.stack(pictures))

@@ -23,6 +23,7 @@ from zeroscene.embeddings.views import view
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import EncoderError, OptionError, PictureError, StoreError
 from zeroscene.files import json_digest
+from zeroscene.pixels import batch_of
 from zeroscene.progress import Advance, progress
 from zeroscene.provenance import environment
 from zeroscene.scenes.decode import decode
@@ -256,7 +257,7 @@ def _encode_views(
     vectors: list[npt.NDArray[np.float32]] = []
     grids: list[npt.NDArray[np.float16]] = []
     for number in range(views):
-        encoded = encoder.encode(torch.stack([p.views[number] for p in pending]), grid=grid)
+        encoded = encoder.encode(batch_of([p.views[number] for p in pending]), grid=grid)
         vectors.append(encoded.pooled_BD.numpy())
         if encoded.grid_BHWD is not None:
             with np.errstate(over="ignore"):

@@ -21,6 +21,7 @@ from zeroscene.maps.layout import Indices, Layout
 from zeroscene.maps.outlines import footprints
 from zeroscene.maps.vectors import WindowVectors, cells_of, cells_path, read_cells, window_id, write_cells
 from zeroscene.maps.windows import Cut, Rectangle, WindowReader, rectangles
+from zeroscene.pixels import batch_of
 from zeroscene.progress import Advance, progress
 from zeroscene.provenance import environment
 from zeroscene.scenes.geo import GeoRaster
@@ -231,7 +232,7 @@ class _Part:
         there[:] = cut.pixels[: there.shape[0], : there.shape[1]]
 
     def _encode(self, pending: list[Cut], encoder: ImageEncoder) -> None:
-        pictures_BCHW = torch.stack([cut.picture for cut in pending if cut.picture is not None])
+        pictures_BCHW = batch_of([cut.picture for cut in pending if cut.picture is not None])
         x_BD = encoder.encode(pictures_BCHW).pooled_BD.numpy()
         finite = np.isfinite(x_BD).all(axis=1)
         self._x.append(x_BD[finite])
