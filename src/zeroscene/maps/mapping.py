@@ -2,8 +2,8 @@
 
 Every window is encoded once (`encode`), asked by itself (`question`), and votes on the cells that it covers (`votes`).
 Where the map is refined, cells are refined as a set and with the cells around (`methods.transduction.spatial`), each
-with the mean vector of its windows and the logarithm of its votes for scores. Refining windows before they vote was worse
-(docs/maps.md): windows that overlap are too much alike to correct each other.
+with the mean vector of its windows and the logarithm of its votes for scores. Refining windows before they vote was
+worse (docs/maps.md): windows that overlap are too much alike to correct each other.
 """
 
 import tempfile
