@@ -1,11 +1,12 @@
 """`zeroscene archive`: many rasters, encoded once, asked often."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from zeroscene.cli.archive_asking import WHERE, Classes, Encoder, FittedModel, Place, Where, Words
+from zeroscene.cli.archive_telling import listing, summary, tell, write_maps, write_windows
 from zeroscene.cli.common import (
     ENCODER,
     OUTPUT,
@@ -23,14 +24,8 @@ from zeroscene.cli.ray import Ray
 from zeroscene.cli.words import SaidTexts
 from zeroscene.errors import OptionError
 
-if TYPE_CHECKING:
-    from zeroscene.maps.archive import Archive
-    from zeroscene.maps.archive_add import Told
-    from zeroscene.maps.archive_query import Answers
-
 app = typer.Typer(no_args_is_help=True, help="Encode many rasters once; ask for classes, places and changes.")
 WINDOWS = "Windows"
-_SHOWN = 10
 
 
 @app.command(
@@ -123,10 +118,10 @@ def add(
 
         again = Reopened(archive, precision, download)
         with cluster(ray) as workers:
-            done = add_rasters_on(workers, opened, found, again, adding, lambda told: _tell(told, output))
+            done = add_rasters_on(workers, opened, found, again, adding, lambda told: tell(told, output))
     else:
-        done = (add_pictures if pictures else add_rasters)(opened, found, eye, adding, lambda told: _tell(told, output))
-    _summary(opened, done, output)
+        done = (add_pictures if pictures else add_rasters)(opened, found, eye, adding, lambda told: tell(told, output))
+    summary(opened, done, output)
 
 
 def _bands(given: str | None) -> tuple[int, ...] | None:
@@ -136,26 +131,6 @@ def _bands(given: str | None) -> tuple[int, ...] | None:
         return tuple(int(band) for band in given.split(","))
     except ValueError:
         raise OptionError(f"--bands {given!r} are no numbers of bands; give them like 4,3,2") from None
-
-
-def _tell(told: "Told", output: Output) -> None:
-    if told.state == "skipped":
-        typer.echo(f"skipped {told.path}: {told.notes[0]}", err=True)
-        return
-    what = plural(told.windows, "window") if told.state == "added" else "there already"
-    output.say(f"{told.path}: {what}" + (f", {told.time}" if told.time else ""))
-    for note in told.notes:
-        typer.echo(f"note: {told.path}: {note}", err=True)
-
-
-def _summary(archive: "Archive", done: "list[Told]", output: Output) -> None:
-    counts = {state: sum(told.state == state for told in done) for state in ("added", "there", "skipped")}
-    windows = sum(len(partition) for partition in archive.partitions())
-    output.say(
-        f"{counts['added']:,} added, {counts['there']:,} there already, {counts['skipped']:,} skipped; "
-        f"{plural(windows, 'window')} in {archive.path}"
-    )
-    output.result({"archive": str(archive.path), **counts, "windows": windows, "rasters": [t.to_json() for t in done]})
 
 
 @app.command(
@@ -170,36 +145,7 @@ def list_(archive: Place, as_json: Json = False) -> None:
     from zeroscene.maps.archive import Archive
 
     output, opened = Output(as_json), Archive.open(archive)
-    value = opened.to_json()
-    output.say(f"{opened.path}: {opened.cutting}, {opened.width} wide, by {opened.encoder.name}\n")
-    rows = [
-        (_name(p), f"{p['windows']:,}", _span(p["time"]), _place(p["bounds"]), _size(p["bytes"]))
-        for p in value["partitions"]
-    ]
-    total = ("all", f"{value['windows']:,}", _span(value["time"]), _place(value["bounds"]), _size(value["bytes"]))
-    output.say(table(("raster", "windows", "time", "west south east north", "size"), [*rows, total]))
-    output.result(value)
-
-
-def _name(partition: dict[str, Any]) -> str:
-    names = [Path(raster["path"]).name for raster in partition["rasters"]]
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more pictures"
-
-
-def _span(times: list[str] | None) -> str:
-    if times is None:
-        return "-"
-    return times[0] if times[0] == times[1] else f"{times[0]} to {times[1]}"
-
-
-def _place(bounds: list[float] | None) -> str:
-    return "-" if bounds is None else " ".join(f"{v:.4f}" for v in bounds)
-
-
-def _size(size: int) -> str:
-    from zeroscene.embeddings.grid_files import size_text
-
-    return size_text(size)
+    listing(opened, output)
 
 
 @app.command(
@@ -278,58 +224,18 @@ def query(
     if text is not None or example is not None:
         asked = asked_text(opened, text, words) if text is not None else asked_example(opened, example or Path(), words)
         answers = opened.query(asked, place, when)
+        notes = answers.notes
+        write_windows(answers, top, out, output)
     else:
         who, gamma = labeller(opened, classes, model, words)
         answers = opened.query(asked_of(who, gamma), place, when)
-        for note in who.notes:
-            typer.echo(f"note: {note}", err=True)
-    for note in answers.notes:
+        notes = (*who.notes, *answers.notes)
+        if maps is not None:
+            write_maps(answers, who, gamma, maps, output)
+        else:
+            write_windows(answers, top, out, output)
+    for note in notes:
         typer.echo(f"note: {note}", err=True)
-    if maps is not None:
-        _write_maps(answers, who, gamma, maps, output)
-    else:
-        _write_windows(answers, top, out, output)
-
-
-def _write_maps(answers: "Answers", who: Any, gamma: float, out: Path, output: Output) -> None:
-    from zeroscene.maps.archive_maps import folders
-    from zeroscene.maps.archive_maps import maps as maps_of
-    from zeroscene.maps.archive_partition import RASTER
-    from zeroscene.serving.maps import question
-
-    rasters = [one.partition.sources[0] for one in answers.chosen if one.partition.kind == RASTER]
-    if not rasters:
-        raise OptionError("there are only whole pictures there, which have no maps; ask for --top or -o")
-    names, made = folders(rasters), []
-    for source, scene in maps_of(answers, question(who, gamma)):
-        folder = out / names[source.fingerprint]
-        scene.write(folder)
-        output.say(f"{folder / 'map.tif'}: {scene.summary}")
-        made.append({"raster": source.path, "map": str(folder / "map.tif"), "cells": scene.counts()})
-    output.result({"maps": made})
-
-
-def _write_windows(answers: "Answers", top: int | None, out: Path | None, output: Output) -> None:
-    if out is not None:
-        count = answers.write(out, top)
-        output.say(f"{plural(count, 'window')}: {out}")
-        output.result({"windows": count, "file": str(out)})
-        return
-    found = answers.top(top or _SHOWN).drop_columns(["geometry"]).to_pylist()
-    output.say(f"{plural(len(answers), 'window')} asked\n")
-    rows = [(w["class"], _number(w["probability"]), _number(w["score"]), *_where(w)) for w in found]
-    output.say(table(("class", "probability", "score", "raster", "window", "time", "longitude latitude"), rows))
-    output.result({"asked": len(answers), "windows": found})
-
-
-def _where(window: dict[str, Any]) -> tuple[str, ...]:
-    known = window["longitude"] is not None
-    place = f"{window['longitude']:.5f} {window['latitude']:.5f}" if known else "-"
-    return Path(window["raster"]).name, f"{window['row']}/{window['column']}", window["time"] or "-", place
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 @app.command(
@@ -385,14 +291,16 @@ def change(
         "archive": str(archive), "from": str(times[0]), "to": str(times[1]), "region": region,
         "classes": list(asked.table.classes), "method": asked.method.name,
     }  # fmt: skip
-    summary = write_changes(changes_of(opened, asked, *times, place), out, made)
-    rows = [(t["before"], t["after"], f"{t['cells']:,}", f"{t['hectares']:,.2f}") for t in summary["transitions"]]
+    found = write_changes(changes_of(opened, asked, *times, place), out, made)
+    rows = [(t["before"], t["after"], f"{t['cells']:,}", f"{t['hectares']:,.2f}") for t in found["transitions"]]
     output.say(table(("before", "after", "cells", "hectares"), rows, left=2))
     output.say(
-        f"\n{plural(summary['cells'], 'cell')} seen at both times, {summary['changed']:,} changed, "
-        f"{summary['unsure']:,} unsure: {out}"
+        f"\n{plural(found['cells'], 'cell')} seen at both times, {found['changed']:,} changed, "
+        f"{found['unsure']:,} unsure: {out}"
     )
-    for raster in summary["rasters"]:
+    for note in who.notes:
+        typer.echo(f"note: {note}", err=True)
+    for raster in found["rasters"]:
         for note in raster["notes"]:
             typer.echo(f"note: {raster['path']}: {note}", err=True)
-    output.result(summary)
+    output.result(found)

@@ -17,7 +17,7 @@ from zeroscene.maps.archive_footprints import Outlines
 from zeroscene.maps.archive_maps import folders
 from zeroscene.maps.archive_time import iso
 from zeroscene.maps.change import Change
-from zeroscene.maps.ground import cell_areas
+from zeroscene.maps.ground import cell_areas, placed
 
 FORMAT: Final = "zeroscene-change-1"
 BANDS: Final = ("before", "after", "probability")
@@ -95,15 +95,14 @@ def _rows(change: Change) -> Iterator[tuple[Any, ...]]:
     top, left = rows * layout.stride[0], columns * layout.stride[1]
     boxes = np.stack([top, left, top + layout.stride[0], left + layout.stride[1]], axis=1)
     middle = Outlines.of(change.crs, change.source.transform, boxes).centres
-    t = change.transform
+    xs, ys = placed(change.transform, columns.astype(np.float64) + 0.5, rows.astype(np.float64) + 0.5)
     for i, (row, column) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
-        x, y = t * (column + 0.5, row + 0.5)
         place = ["" if not np.isfinite(v) else f"{v:.7f}" for v in middle[i]]
         state = "changed" if change.changed[row, column] else "unsure"
         b, a = change.before[row, column], change.after[row, column]
         yield (
             change.classes[b], change.classes[a], f"{change.probability[row, column]:.6g}", state, change.source.path,
-            row, column, f"{x:.10g}", f"{y:.10g}", *place,
+            row, column, f"{xs[i]:.10g}", f"{ys[i]:.10g}", *place,
         )  # fmt: skip
 
 
