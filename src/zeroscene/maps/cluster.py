@@ -8,6 +8,7 @@ encoded twice, because a worker died or was thought dead, is there once. The fil
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,13 +24,12 @@ from zeroscene.maps.layout import Layout
 from zeroscene.progress import progress
 from zeroscene.scenes.geo import GeoRaster
 
-LOCAL: Final = "auto", "local"
-"""What `--ray` takes beside an address: the cluster that runs here, or one of this machine alone; that alone always."""
-
 _STORE: Final = 128 * 2**20  # bytes of shared memory of a Ray that is started here: nothing large travels
 _RUN: Final = 8  # parts that one task encodes at most; what a dead worker had written of them stays
 _TASKS: Final = 4  # a worker at least, so that a slow one does not hold up the end
-_RETRIES: Final = 3  # of a task whose worker died
+_TRIES: Final = 4  # of a task whose worker dies, each by another worker
+
+_SAID: Final = re.compile(r"[\w.]*(Error|Exception): ")
 
 Value = dict[str, Any]
 
@@ -149,22 +149,20 @@ class Cluster:
         ray = _ray()
         numbers = ray.data.from_items([{"number": k} for k in range(count)], override_num_blocks=count)
         actors = min(self.workers, count)
+        tries = ray.remote(num_cpus=0, max_restarts=-1)(_Tries).remote()
         answers = numbers.map(
             worker,
-            fn_constructor_args=(Path.cwd(), *given),
+            fn_constructor_args=(Path.cwd(), tries, *given),
             compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
             num_cpus=1,
             num_gpus=1 if self.gpus else None,
-            max_restarts=-1,
-            max_task_retries=_RETRIES,
         )
         try:
             for answer in answers.iter_rows():
                 yield answer["number"], json.loads(answer["said"])
         except ray.exceptions.RayError as error:
             raise StoreError(
-                f"workers of Ray died of their task {1 + _RETRIES} times, or could not begin "
-                f"({_first_line(error)}); what is written stays: repair the cause and give the same command"
+                f"the Ray cluster gave up ({_cause(error)}); what is written stays: give the same command again"
             ) from error
 
 
@@ -199,15 +197,29 @@ def cluster(address: str = "auto", workers: int | None = None) -> Iterator[Clust
             ray.shutdown()
 
 
+class _Tries:
+    """Counts how often each task was begun: Ray itself gives a task that kills its worker to another without end."""
+
+    def __init__(self) -> None:
+        self._begun: dict[int, int] = {}
+
+    def begin(self, number: int) -> int:
+        """Return how often a task was begun, this time included."""
+        self._begun[number] = self._begun.get(number, 0) + 1
+        return self._begun[number]
+
+
 class _Encoding:
     """An actor with an encoder."""
 
-    def __init__(self, folder: Path, tasks: Sequence[_Task], encoder: Callable[[], ImageEncoder], expected: str):
+    def __init__(
+        self, folder: Path, tries: Any, tasks: Sequence[_Task], encoder: Callable[[], ImageEncoder], expected: str
+    ):
         _enter(folder)
-        self._tasks, self._make, self._expected = tasks, encoder, expected
+        self._tries, self._tasks, self._make, self._expected = tries, tasks, encoder, expected
 
     def __call__(self, row: Value) -> Value:
-        return _said(row, self._encode)
+        return _said(row, self._tries, self._encode)
 
     @cached_property
     def _encoder(self) -> ImageEncoder:
@@ -235,16 +247,16 @@ class _Encoding:
 class _Calling:
     """An actor with a function."""
 
-    def __init__(self, folder: Path, items: Sequence[Any], make: Callable[[], Callable[[Any], Value]]):
+    def __init__(self, folder: Path, tries: Any, items: Sequence[Any], make: Callable[[], Callable[[Any], Value]]):
         _enter(folder)
-        self._items, self._make = items, make
+        self._tries, self._items, self._make = tries, items, make
+
+    def __call__(self, row: Value) -> Value:
+        return _said(row, self._tries, lambda number: self._function(self._items[number]))
 
     @cached_property
     def _function(self) -> Callable[[Any], Value]:
         return self._make()
-
-    def __call__(self, row: Value) -> Value:
-        return _said(row, lambda number: self._function(self._items[number]))
 
 
 def _enter(folder: Path) -> None:
@@ -253,10 +265,15 @@ def _enter(folder: Path) -> None:
         os.chdir(folder)
 
 
-def _said(row: Value, function: Callable[[int], Any]) -> Value:
+def _said(row: Value, tries: Any, function: Callable[[int], Any]) -> Value:
     """Return what a function says of a number, or the user's error: trying again would not mend it."""
     number = int(row["number"])
     try:
+        if _ray().get(tries.begin.remote(number)) > _TRIES:
+            raise StoreError(
+                f"a task has killed its worker {_TRIES} times (is there memory enough for one encoder a worker?); what "
+                "is written stays: give the same command again, with fewer workers or without --ray"
+            )
         said = {"value": function(number)}
     except ZeroSceneError as error:
         said = {"error": type(error).__name__, "message": str(error)}
@@ -281,16 +298,20 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, address: str, workers: int | None) -> None:
-    quiet: Value = {"logging_level": logging.ERROR, "log_to_driver": False}
-    here: Value = {"num_cpus": workers, "object_store_memory": _STORE, "include_dashboard": False}
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    quiet: Value = {"logging_level": logging.ERROR, "log_to_driver": False}
+    here = {"address": "local", "num_cpus": workers, "object_store_memory": _STORE, "include_dashboard": False}
     try:
-        if address not in LOCAL:
-            ray.init(address=address, **quiet)
-        elif address == "auto":
-            _connect_or_start(ray, here, quiet)
-        else:
-            ray.init(address="local", **here, **quiet)
+        with _silent():
+            if address == "local":
+                ray.init(**here, **quiet)
+            elif address != "auto":
+                ray.init(address=address, **quiet)
+            else:
+                try:
+                    ray.init(address="auto", **quiet)
+                except ConnectionError:
+                    ray.init(**here, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise OptionError(
             f"no Ray cluster answers at {address} ({_first_line(error)}); start one with `ray start`, or give auto"
@@ -298,11 +319,24 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
     ray.data.DataContext.get_current().enable_progress_bars = False
 
 
-def _connect_or_start(ray: Any, here: Value, quiet: Value) -> None:
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Drop what Ray's core writes to the error stream of this process while it starts: no setting of its own does."""
+    kept = os.dup(2)
     try:
-        ray.init(address="auto", **quiet)
-    except ConnectionError:
-        ray.init(address="local", **here, **quiet)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _cause(error: BaseException) -> str:
+    """Return what Python said last, in a worker; where it said nothing, the first line."""
+    lines = [line.strip() for line in str(error).splitlines() if _SAID.match(line.strip())]
+    return lines[-1] if lines else _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:
