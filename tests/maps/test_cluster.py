@@ -117,7 +117,7 @@ def test_a_task_that_kills_every_worker_ends_the_run_and_one_process_goes_on(wor
     raster = GeoRaster.open(rasters[1])
     layout = Layout.of(raster, 16)
     job = Job(raster.path, None, layout, tmp_path / "work", 16)
-    with pytest.raises(StoreError, match="has killed its worker 4 times"):
+    with pytest.raises(StoreError, match="has killed its worker 3 times"):
         workers.encode([job], Killing(os.getpid()), MeanColour())
     encode_windows(raster, layout, MeanColour(), tmp_path / "work", batch=16)
     encode_windows(raster, layout, MeanColour(), tmp_path / "alone", batch=16)

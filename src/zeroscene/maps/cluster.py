@@ -27,7 +27,7 @@ from zeroscene.scenes.geo import GeoRaster
 _STORE: Final = 128 * 2**20  # bytes of shared memory of a Ray that is started here: nothing large travels
 _RUN: Final = 8  # parts that one task encodes at most; what a dead worker had written of them stays
 _TASKS: Final = 4  # a worker at least, so that a slow one does not hold up the end
-_TRIES: Final = 4  # of a task whose worker dies, each by another worker
+_TRIES: Final = 3  # of a task whose worker dies, each by another worker
 
 _SAID: Final = re.compile(r"[\w.]*(Error|Exception): ")
 
