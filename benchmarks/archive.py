@@ -10,7 +10,7 @@ For each number of partitions (rasters), an archive of random unit vectors of wi
 - the same in a fresh process, where the pages of the laid-out files are not mapped yet, with opening;
 - the same question again;
 - the new class, of windows in a box that holds a hundredth of the ground;
-- reading all bytes of the laid-out vectors by all threads, right after: the measured bandwidth.
+- reading all bytes of the laid-out vectors by all threads, in turns with the new class: the measured bandwidth.
 
 The fastest of the rounds counts: what else runs on the machine only slows; its load is recorded. Needs 5 GB of disk.
 """
@@ -129,13 +129,13 @@ def measure(folder: Path, windows: int, partitions: int, rounds: int) -> dict[st
     found = {"written": time.perf_counter() - written, "load": os.getloadavg()[0]}
     found["open"] = min(seconds(archive.partitions) for _ in range(rounds))
     found["first"] = seconds(lambda: question(archive, None))
-    found["new"] = min(seconds(lambda k=k: question(archive, k)) for k in range(rounds))
+    pairs = [(seconds(lambda k=k: question(archive, k)), reading(archive)) for k in range(rounds)]
+    found["new"], found["read"] = (min(times) for times in zip(*pairs, strict=True))
     found["fresh"] = min(fresh(folder, 1000 + k) for k in range(FRESH))
     found["again"] = min(seconds(lambda: question(archive, 0)) for _ in range(rounds))
     region = box(archive)
     found["region windows"] = question(archive, 0, region)
     found["region"] = min(seconds(lambda k=k: question(archive, 2000 + k, region)) for k in range(rounds))
-    found["read"] = min(reading(archive) for _ in range(rounds))
     print(partitions, {name: round(value, 3) for name, value in found.items()}, flush=True)
     return found
 

@@ -18,7 +18,7 @@ from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.errors import DataFormatError, EncoderMismatchError, OptionError
 from zeroscene.maps import archive_table
 from zeroscene.maps.archive import Archive
-from zeroscene.maps.archive_partition import LAID_OUT, Partition
+from zeroscene.maps.archive_partition import GROUP, LAID_OUT, Partition
 from zeroscene.maps.archive_region import Region
 from zeroscene.maps.archive_shelves import Shelf, shelves, tidy
 from zeroscene.maps.archive_source import Indices
@@ -40,7 +40,7 @@ _LOOKS: Final = 256
 _TIMES: Final = 4
 """Kept scores of a shelf may take as many times the room of its vectors."""
 _FEW: Final = 4
-"""Of fewer than this part of a shelf, vectors are read and scored, and nothing is laid out or kept."""
+"""Where less than this part of a shelf has to be read, it is read and scored, and nothing is laid out or kept."""
 
 Vector = npt.NDArray[np.float32]
 
@@ -76,6 +76,13 @@ class Chosen:
 
     def __len__(self) -> int:
         return len(self.partition) if self.rows is None else len(self.rows)
+
+    @property
+    def touched(self) -> int:
+        """Number of windows that must be read for these: those of whole groups."""
+        if self.rows is None:
+            return len(self.partition)
+        return min(len(np.unique(self.rows // GROUP)) * GROUP, len(self.partition))
 
     @property
     def positions(self) -> Indices:
@@ -167,10 +174,9 @@ class Answers:
             own = [
                 (start, numbers[m.id]) for start, m in zip(shelf.starts, shelf.members, strict=True) if m.id in numbers
             ]
-            wanted = sum(len(self.chosen[number]) for _, number in own)
-            if wanted * _FEW < len(shelf):
+            if sum(self.chosen[number].touched for _, number in own) * _FEW < len(shelf):
                 yield from (Block((number,), self._scored(self.chosen[number])) for _, number in own)
-            elif wanted:
+            else:
                 yield Block(tuple(number for _, number in own), self._kept(shelf, own))
 
     def _kept(self, shelf: Shelf, own: Sequence[tuple[int, int]]) -> Best:
