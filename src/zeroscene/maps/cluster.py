@@ -240,8 +240,7 @@ class _Encoding:
         raster = GeoRaster.open(job.path, job.bands)
         work = WindowWork.begin(raster, job.layout, self._encoder, job.work, job.batch)
         with work.store.writing(alone=False):
-            missing = set(work.missing())
-            work.encode([k for k in task.parts if k in missing])
+            work.encode(work.missing(task.parts))
 
 
 class _Calling:

@@ -107,10 +107,10 @@ class WindowWork:
         store = EmbeddingStore.begin(Path(work) / _VECTORS, _manifest(raster, layout, encoder, batch, parts))
         return cls(raster, layout, encoder, Path(work), store, parts)
 
-    def missing(self) -> list[int]:
-        """Return the parts that are not there yet."""
-        there = (self.store.has(k) and cells_path(self.path, k).is_file() for k in range(len(self.parts)))
-        return [k for k, whole in enumerate(there) if not whole]
+    def missing(self, among: Sequence[int] | None = None) -> list[int]:
+        """Return the parts that are not there yet, of some, or of all."""
+        asked = range(len(self.parts)) if among is None else among
+        return [k for k in asked if not (self.store.has(k) and cells_path(self.path, k).is_file())]
 
     def encode(self, parts: Sequence[int], workers: int | None = None) -> None:
         """Encode and write parts, each whole or not at all.
