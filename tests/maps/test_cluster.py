@@ -2,7 +2,8 @@
 
 import os
 import shutil
-import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,15 +11,11 @@ import numpy as np
 import pytest
 from cluster_world import ADDING, Asked, Differing, Killing
 from mapping_world import MeanColour, painted
-from typer.testing import CliRunner
 
 from geo_world import noise, write_raster
-from zeroscene.cli.main import app
 from zeroscene.errors import (
     DuplicateNameError,
     EncoderMismatchError,
-    MissingExtraError,
-    OptionError,
     PictureError,
     StoreError,
 )
@@ -81,6 +78,19 @@ def broken(path: Path) -> Path:
     raise AssertionError("every block is in the sample")
 
 
+def finish(work: Callable[[], object]) -> None:
+    """Do what is refused while workers of a run that has just ended still write."""
+    for _ in range(100):
+        try:
+            work()
+            return
+        except StoreError as error:
+            if "another run is writing" not in str(error):
+                raise
+            time.sleep(0.2)
+    raise AssertionError("workers go on after the end of their run")
+
+
 def test_maps_are_those_of_one_process_though_a_worker_is_killed(workers, rasters, tmp_path):
     here = write_maps(rasters, making(), tmp_path / "here")
     killed = tmp_path / "killed"
@@ -119,8 +129,8 @@ def test_a_task_that_kills_every_worker_ends_the_run_and_one_process_goes_on(wor
     job = Job(raster.path, None, layout, tmp_path / "work", 16)
     with pytest.raises(StoreError, match="has killed its worker 3 times"):
         workers.encode([job], Killing(os.getpid()), MeanColour())
-    encode_windows(raster, layout, MeanColour(), tmp_path / "work", batch=16)
     encode_windows(raster, layout, MeanColour(), tmp_path / "alone", batch=16)
+    finish(lambda: encode_windows(raster, layout, MeanColour(), tmp_path / "work", batch=16))
     assert files(tmp_path / "work") == files(tmp_path / "alone")
 
 
@@ -157,23 +167,6 @@ def test_the_same_content_twice_is_refused(rasters, tmp_path):
     with pytest.raises(DuplicateNameError, match=r"r0\.tif and .*copy\.tif have the same content"):
         write_maps([rasters[0], copy], making(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_without_ray_one_line_says_how_to_get_it(rasters, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtraError, match=r"zeroscene\[ray\]"), cluster("local"):
-        pass
-    done = CliRunner().invoke(
-        app, ["map", str(rasters[0]), "-c", "lake, river", "-o", str(tmp_path / "o"), "--ray", "auto"]
-    )
-    assert done.exit_code == 2
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "o").exists()
-
-
-def test_no_workers_are_refused():
-    with pytest.raises(OptionError, match="workers must be at least 1"), cluster("local", workers=0):
-        pass
 
 
 def test_nothing_to_do_needs_no_cluster(rasters, tmp_path):

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ _STORE: Final = 128 * 2**20  # bytes of shared memory of a Ray that is started h
 _RUN: Final = 8  # parts that one task encodes at most; what a dead worker had written of them stays
 _TASKS: Final = 4  # a worker at least, so that a slow one does not hold up the end
 _TRIES: Final = 3  # of a task whose worker dies, each by another worker
+_PATIENCE: Final = 10.0  # seconds that an address may take to answer
 
 _SAID: Final = re.compile(r"[\w.]*(Error|Exception): ")
 
@@ -305,17 +307,26 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
             if address == "local":
                 ray.init(**here, **quiet)
             elif address != "auto":
+                _require_answer(address)
                 ray.init(address=address, **quiet)
             else:
                 try:
                     ray.init(address="auto", **quiet)
                 except ConnectionError:
                     ray.init(**here, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise OptionError(
             f"no Ray cluster answers at {address} ({_first_line(error)}); start one with `ray start`, or give auto"
         ) from error
     ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+def _require_answer(address: str) -> None:
+    """Refuse an address that nobody listens at: Ray itself would try for minutes, and then end the process."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("an address is HOST:PORT, such as 10.0.0.5:6379")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
 
 
 @contextmanager
