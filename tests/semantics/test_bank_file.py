@@ -104,6 +104,16 @@ def test_every_version_can_be_had_back_and_a_restored_one_is_one_more(tmp_path_f
     assert all(one.after == other.before for one, other in pairwise(chain))
 
 
+def test_a_bank_that_was_empty_for_a_while_keeps_its_history(tmp_path):
+    file = BankFile(tmp_path / "classes.bank")
+    file.write(start(), "made", "test")
+    first = file.read().version
+    for name in start().classes:
+        file.edit(lambda bank, name=name: bank.removed(name), "removed", "test")
+    add(file, "dunes")
+    assert file.restore(first, "test").version == first
+
+
 def test_a_version_is_named_by_its_beginning_and_an_unknown_one_is_told(file):
     first = file.read().version
     add(file, "dunes")

@@ -50,7 +50,7 @@ class Edit:
             content: dict[str, Any] = {"bank": after.to_bytes().decode()}
         else:
             content = {"changes": _changes(before, after)}
-        return cls(now(), what, by, before.version if before else "", after.version, content)
+        return cls(now(), what, by, before.version if before is not None else "", after.version, content)
 
     def to_line(self) -> bytes:
         """Return the line."""
