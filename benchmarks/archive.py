@@ -36,7 +36,7 @@ from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.files import digest, write_json, write_text
 from zeroscene.maps.archive import Archive, Cutting
 from zeroscene.maps.archive_partition import RASTER
-from zeroscene.maps.archive_query import Asked
+from zeroscene.maps.archive_query import Asked, ask
 from zeroscene.maps.archive_region import Region
 from zeroscene.maps.archive_source import Source, Windows
 from zeroscene.maps.archive_write import write
@@ -100,7 +100,7 @@ def box(archive: Archive) -> Region:
 
 
 def question(archive: Archive, new: int | None, region: Region | None = None) -> int:
-    answers = archive.query(asked(new), region)
+    answers = ask(archive, asked(new), region)
     answers.top(TOP)
     return len(answers)
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from small_world import ENCODER
 from zeroscene.cli.main import app
 from zeroscene.semantics.bank import ClassBank
+from zeroscene.semantics.reading import read_table
 from zeroscene.semantics.table import ClassTable
 
 runner = CliRunner()
@@ -219,7 +220,7 @@ class TestBank:
     def test_a_bank_of_a_table_is_that_table(self, prepared: Path, tmp_path: Path) -> None:
         run("classes", "bank", prepared / "classes.csv", "-o", tmp_path / "c.bank")
         table = ClassTable.read(prepared / "classes.csv")
-        assert ClassTable.read(tmp_path / "c.bank").fingerprint == table.fingerprint
+        assert read_table(tmp_path / "c.bank").fingerprint == table.fingerprint
 
     def test_a_bank_of_names_of_the_knowledge_base(self, tmp_path: Path) -> None:
         run("classes", "bank", "crossroads", "forest", "-o", tmp_path / "c.bank")

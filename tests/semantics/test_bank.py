@@ -25,6 +25,7 @@ from zeroscene.semantics.annotate import annotate_texts
 from zeroscene.semantics.bank import ClassBank
 from zeroscene.semantics.bank_parts import Entry
 from zeroscene.semantics.knowledge import description, knowledge_table
+from zeroscene.semantics.reading import read_table
 from zeroscene.semantics.table import ClassTable
 from zeroscene.semantics.text import text_table
 from zeroscene.semantics.views import join, view
@@ -90,7 +91,7 @@ def test_a_written_bank_is_read_as_it_was_and_is_a_class_table_wherever_one_is_r
     (tmp_path / "classes.bank").write_bytes(bank(kind).to_bytes())
     read = ClassBank.read(tmp_path / "classes.bank")
     assert read == bank(kind)
-    table = ClassTable.read(tmp_path / "classes.bank")
+    table = read_table(tmp_path / "classes.bank")
     assert (table.fingerprint, table.provenance) == (read.table.fingerprint, read.table.provenance)
 
 

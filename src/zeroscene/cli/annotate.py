@@ -164,9 +164,9 @@ def parse_values(given: str) -> dict[str, float]:
 
 def _given(name: str, classes: "tuple[str, ...]") -> "ClassTable":
     from zeroscene.semantics.knowledge import knowledge_table
-    from zeroscene.semantics.table import ClassTable
+    from zeroscene.semantics.reading import read_table
 
-    return knowledge_table(classes) if name == "knowledge" else ClassTable.read(Path(name)).select(classes)
+    return knowledge_table(classes) if name == "knowledge" else read_table(Path(name)).select(classes)
 
 
 def pictures(store: Path, split: str | None, exemplars: "tuple[str, ...] | list[str]") -> "Pictures":

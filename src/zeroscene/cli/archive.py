@@ -207,6 +207,7 @@ def query(
     """Ask, filter, rank."""
     from zeroscene.cli.archive_asking import asked_example, asked_of, asked_text, labeller, region_of
     from zeroscene.maps.archive import Archive
+    from zeroscene.maps.archive_query import ask
     from zeroscene.maps.archive_table import check_suffix
     from zeroscene.maps.archive_time import Period
 
@@ -223,12 +224,12 @@ def query(
     place, when = region_of(region), None if time is None else Period.of(time)
     if text is not None or example is not None:
         asked = asked_text(opened, text, words) if text is not None else asked_example(opened, example or Path(), words)
-        answers = opened.query(asked, place, when)
+        answers = ask(opened, asked, place, when)
         notes = answers.notes
         write_windows(answers, top, out, output)
     else:
         who, gamma = labeller(opened, classes, model, words)
-        answers = opened.query(asked_of(who, gamma), place, when)
+        answers = ask(opened, asked_of(who, gamma), place, when)
         notes = (*who.notes, *answers.notes)
         if maps is not None:
             write_maps(answers, who, gamma, maps, output)

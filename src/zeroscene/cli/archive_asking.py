@@ -116,14 +116,14 @@ def _fitted(classes: list[str] | None, model: Path, words: Words) -> "tuple[Labe
 
 def _worded(archive: "Archive", classes: Sequence[str], words: Words) -> "Labeller":
     from zeroscene.encoders.dual import load_dual_encoder
-    from zeroscene.semantics.table import ClassTable
+    from zeroscene.semantics.reading import read_table
     from zeroscene.serving.class_names import class_names
     from zeroscene.serving.label import WordModel
 
     encoder = origin_of(archive, words.encoder).encoder
     named = [part.strip() for word in classes for part in word.split(",") if part.strip()]
     if len(named) == 1 and Path(named[0]).suffix in (".csv", ".safetensors", ".bank"):
-        held = ClassTable.read(Path(named[0]))
+        held = read_table(Path(named[0]))
         return WordModel(encoder, load_dual_encoder(encoder, download=words.download), held).labeller
     said = class_names(named)
     return WordModel.of(said, encoder, texts=words.texts, templates=words.template, download=words.download).labeller

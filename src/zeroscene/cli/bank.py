@@ -81,7 +81,7 @@ def add(
     """Add classes."""
     from zeroscene.errors import OptionError
     from zeroscene.semantics.bank_entries import from_table
-    from zeroscene.semantics.table import ClassTable
+    from zeroscene.semantics.reading import read_table
     from zeroscene.serving.bank import Bank
     from zeroscene.serving.class_names import class_names
 
@@ -106,7 +106,7 @@ def add(
         if table is None:
             made[:] = kept.make(bank, wanted, texts=said, values=values, encoder=encoder, download=download)
         else:
-            made[:] = from_table(bank, ClassTable.read(table), wanted or None)
+            made[:] = from_table(bank, read_table(table), wanted or None)
         for entry in made:
             bank = bank.added(entry)
         return bank
@@ -284,11 +284,11 @@ def _table(
     """Return the table that a bank is made of: a file, words through an encoder, or rows of the knowledge base."""
     from zeroscene.errors import OptionError
     from zeroscene.semantics.knowledge import knowledge_table
-    from zeroscene.semantics.table import ClassTable
+    from zeroscene.semantics.reading import read_table
     from zeroscene.serving.class_names import class_names
 
     if names and len(names) == 1 and Path(names[0]).suffix in (".csv", ".safetensors", ".bank"):
-        return ClassTable.read(Path(names[0]))
+        return read_table(Path(names[0]))
     asked = class_names(names, dataset, folder)
     if encoder is not None:
         return _spoken(kept, asked, encoder, texts, template, download)

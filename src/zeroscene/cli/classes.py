@@ -147,9 +147,9 @@ attributes (or, for vectors without named columns, its nearest class).
 )
 def show(path: TableFile, as_json: Json = False) -> None:
     """Print what the table says."""
-    from zeroscene.semantics.table import ClassTable
+    from zeroscene.semantics.reading import read_table
 
-    output, read = Output(as_json), ClassTable.read(path)
+    output, read = Output(as_json), read_table(path)
     told = _strongest(read) if read.kind == "attributes" else _nearest(read)
     output.say(f"{path}: {plural(len(read), 'class')}, {plural(len(read.columns), 'column')} of {read.kind}")
     output.say(f"source: {read.provenance.get('source', 'unknown')}")
@@ -188,10 +188,10 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Print the problems."""
-    from zeroscene.semantics.table import ClassTable
+    from zeroscene.semantics.reading import read_table
 
     output = Output(as_json)
-    read, wanted = ClassTable.read(path), _classes_of(against)
+    read, wanted = read_table(path), _classes_of(against)
     problems = _problems(read, wanted)
     extra = [name for name in read.classes if name not in _Keys(wanted)]
     output.say(f"{path}: {len(read)} rows for {plural(len(wanted), 'class')} of {against}")

@@ -65,11 +65,11 @@ def command(
     from zeroscene.methods.dsva.tuning import FinetuneOptions
     from zeroscene.options import parse_assignments
     from zeroscene.scenes.folder import SceneFolder
-    from zeroscene.semantics.table import ClassTable
+    from zeroscene.semantics.reading import read_table
     from zeroscene.training.pictures import SeenPictures, readable
 
     chosen = FinetuneOptions.of(parse_assignments(options or ()), "finetune")
-    table, wanted = ClassTable.read(classes), read_one(split)
+    table, wanted = read_table(classes), read_one(split)
     scenes = SceneFolder.open(folder)
     wanted.check_classes(scenes.classes)
     shown = readable(scenes, wanted.seen)

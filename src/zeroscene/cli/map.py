@@ -206,13 +206,13 @@ def _worded(
 ) -> "tuple[Labeller, float]":
     """Return what answers by the words of an image-text model, and gamma, which is 0: it has seen no class."""
     from zeroscene.encoders.dual import load_dual_encoder
-    from zeroscene.semantics.table import ClassTable
+    from zeroscene.semantics.reading import read_table
     from zeroscene.serving.class_names import class_names
     from zeroscene.serving.label import WordModel
 
     words = [part.strip() for word in classes or () for part in word.split(",") if part.strip()]
     if len(words) == 1 and Path(words[0]).suffix in (".csv", ".safetensors", ".bank"):
-        held = ClassTable.read(Path(words[0]))
+        held = read_table(Path(words[0]))
         return WordModel(encoder, load_dual_encoder(encoder, download=download), held).labeller, 0.0
     made = WordModel.of(class_names(words), encoder, texts=texts, templates=template, download=download)
     return made.labeller, 0.0

@@ -26,6 +26,7 @@ from zeroscene.evaluation.tables import JoinedTables, TableSource, exemplars_of,
 from zeroscene.files import json_digest, write_json
 from zeroscene.methods.registry import method_class
 from zeroscene.provenance import environment
+from zeroscene.semantics.reading import read_table
 from zeroscene.semantics.table import ClassTable
 
 # Read by the linear algebra under NumPy when it is first imported, so set before a worker starts.
@@ -177,7 +178,7 @@ def load_source(given: Table | Mapping[str, Table], classes: Sequence[str]) -> T
         return JoinedTables({label: load_source(part, classes) for label, part in given.items()})
     if isinstance(given, Annotation):
         return given.open(classes)
-    return source_of(ClassTable.read(given) if isinstance(given, Path) else given)
+    return source_of(read_table(given) if isinstance(given, Path) else given)
 
 
 @lru_cache(maxsize=1)

@@ -15,18 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, EncoderMismatchError, OptionError, StoreError
 from zeroscene.files import TEMPORARY_PREFIX, read_json, write_json
 from zeroscene.maps.archive_partition import FOLDER, Partition, is_partition
 from zeroscene.maps.archive_time import iso
-
-if TYPE_CHECKING:
-    from zeroscene.maps.archive_query import Answers, Asked
-    from zeroscene.maps.archive_region import Region
-    from zeroscene.maps.archive_time import Period
 
 _FORMAT: Final = "zeroscene-archive-1"
 _MANIFEST, _WORK = "archive.json", "work"
@@ -170,24 +165,6 @@ class Archive:
     def work(self, partition: str) -> Path:
         """Return the folder for what is not a partition yet."""
         return self.path / _WORK / partition
-
-    def query(self, question: "Asked", region: "Region | None" = None, time: "Period | None" = None) -> "Answers":
-        """Ask about all windows, or those of a region and a time, without encoding anything.
-
-        Args:
-            question: fitted method and classes.
-            region: windows that touch it; None for all.
-            time: windows of rasters of that time; None for any time.
-
-        Raises:
-            EncoderMismatchError: the method was fitted with another encoder.
-            OptionError: nothing of the archive lies in the region or the time; the message says what there is.
-            StoreError: a partition is damaged.
-            DataFormatError: the archive is empty.
-        """
-        from zeroscene.maps.archive_query import ask
-
-        return ask(self, question, region, time)
 
     def to_json(self) -> dict[str, Any]:
         """Return what it holds as a JSON value: its partitions, and sums over them."""

@@ -18,11 +18,12 @@ from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.errors import DataFormatError, EncoderMismatchError, OptionError
 from zeroscene.maps import archive_table
 from zeroscene.maps.archive import Archive
-from zeroscene.maps.archive_partition import GROUP, LAID_OUT, Partition
+from zeroscene.maps.archive_choice import Chosen, extent_of, in_region, of_time, times_of
+from zeroscene.maps.archive_partition import LAID_OUT, Partition
 from zeroscene.maps.archive_region import Region
 from zeroscene.maps.archive_shelves import Shelf, shelves, tidy
 from zeroscene.maps.archive_source import Indices
-from zeroscene.maps.archive_time import Period, iso
+from zeroscene.maps.archive_time import Period
 from zeroscene.methods.columns import ScoreColumns
 from zeroscene.methods.confidence import Confidence
 from zeroscene.methods.contract import Matrix, Scores
@@ -62,36 +63,21 @@ class Asked:
     confidence: Confidence | None = None
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """Windows of a partition that are asked about.
+def ask(archive: Archive, asked: Asked, region: Region | None = None, time: Period | None = None) -> "Answers":
+    """Ask about all windows, or those of a region and a time, without encoding anything.
 
-    Attributes:
-        partition: the partition.
-        rows: (n,) their positions, rising; None for all.
+    Args:
+        archive: the archive.
+        asked: fitted method and classes.
+        region: windows that touch it; None for all.
+        time: windows of rasters of that time; None for any time.
+
+    Raises:
+        EncoderMismatchError: the method was fitted with another encoder.
+        OptionError: nothing of the archive lies in the region or the time; the message says what there is.
+        StoreError: a partition is damaged.
+        DataFormatError: the archive is empty.
     """
-
-    partition: Partition
-    rows: Indices | None = None
-
-    def __len__(self) -> int:
-        return len(self.partition) if self.rows is None else len(self.rows)
-
-    @property
-    def touched(self) -> int:
-        """Number of windows that must be read for these: those of whole groups."""
-        if self.rows is None:
-            return len(self.partition)
-        return min(len(np.unique(self.rows // GROUP)) * GROUP, len(self.partition))
-
-    @property
-    def positions(self) -> Indices:
-        """(n,) positions of the windows, rising."""
-        return np.arange(len(self.partition)) if self.rows is None else self.rows
-
-
-def ask(archive: Archive, asked: Asked, region: Region | None, time: Period | None) -> "Answers":
-    """Return the answers of `Archive.query`."""
     fitted = asked.method.require_fitted()
     if fitted.encoder.fingerprint != archive.encoder.fingerprint:
         own, other = (f"{e.name!r} ({e.output}; {e.fingerprint})" for e in (archive.encoder, fitted.encoder))
@@ -102,16 +88,18 @@ def ask(archive: Archive, asked: Asked, region: Region | None, time: Period | No
     partitions = archive.partitions()
     if not sum(len(partition) for partition in partitions):
         raise DataFormatError(f"{archive.path} is empty: add rasters with `archive add`")
-    found = _of_time(partitions, time)
+    found = of_time(partitions, time)
     if time is not None and not found:
-        raise OptionError(f"nothing in {archive.path} is of {time}; {_times(partitions)}")
+        raise OptionError(f"nothing in {archive.path} is of {time}; {times_of(partitions)}")
     notes: tuple[str, ...] = ()
     if region is not None:
         nowhere = sum(partition.bounds is None for partition in partitions)
         notes = (f"{nowhere} rasters without a place on the ground are left out",) if nowhere else ()
-        found = [part for part in (_in_region(one, region) for one in found) if len(part)]
+        found = [part for part in (in_region(one, region) for one in found) if len(part)]
         if not found:
-            raise OptionError(f"region {region.name} lies outside of what {archive.path} holds: {_extent(partitions)}")
+            raise OptionError(
+                f"region {region.name} lies outside of what {archive.path} holds: {extent_of(partitions)}"
+            )
     return Answers(archive, asked, tuple(one for one in found if len(one)), tuple(partitions), region, notes)
 
 
@@ -350,41 +338,3 @@ def _taken(best: Best, rows: Indices) -> Best:
         best, best=best.best[rows], second=best.second[rows], score=best.score[rows], margin=best.margin[rows],
         probability=None if best.probability is None else best.probability[rows],
     )  # fmt: skip
-
-
-def _of_time(partitions: Sequence[Partition], time: Period | None) -> list[Chosen]:
-    if time is None:
-        return [Chosen(partition) for partition in partitions]
-    found = []
-    for partition in partitions:
-        good = np.array([source.time in time for source in partition.sources])
-        if good.all():
-            found.append(Chosen(partition))
-        elif good.any():
-            found.append(Chosen(partition, np.flatnonzero(good[partition.windows().source])))
-    return found
-
-
-def _in_region(chosen: Chosen, region: Region) -> Chosen:
-    partition = chosen.partition
-    if partition.bounds is None or not region.may_touch(np.array([partition.bounds])).any():
-        return Chosen(partition, np.empty(0, np.int64))
-    near = np.flatnonzero(region.may_touch(partition.boxes()))
-    if chosen.rows is not None:
-        near = np.intersect1d(near, chosen.rows)
-    return Chosen(partition, near[region.touches(partition.outlines(near))])
-
-
-def _times(partitions: Sequence[Partition]) -> str:
-    known = sorted(s.time for p in partitions for s in p.sources if s.time is not None)
-    if not known:
-        return "none of its rasters has a time (archive add --time)"
-    return f"its rasters are of {iso(known[0])} to {iso(known[-1])}"
-
-
-def _extent(partitions: Sequence[Partition]) -> str:
-    boxes = np.array([p.bounds for p in partitions if p.bounds is not None])
-    if not len(boxes):
-        return "none of its rasters has a place on the ground"
-    low, high = boxes.min(axis=0), boxes.max(axis=0)
-    return f"west {low[0]:.5f}, south {low[1]:.5f}, east {high[2]:.5f}, north {high[3]:.5f}"

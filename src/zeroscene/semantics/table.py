@@ -266,7 +266,7 @@ class ClassTable:
     def read(cls, path: Path) -> Self:
         """Read a table written by `write`, or a CSV that a person made: first column the class, first row the columns.
 
-        The table of a class bank (`.bank`, `semantics.bank`) is that of all its classes.
+        A class bank is read by `semantics.reading.read_table`.
 
         Raises:
             DatasetNotFoundError: there is no such file.
@@ -274,11 +274,6 @@ class ClassTable:
         """
         if not path.is_file():
             raise DatasetNotFoundError(f"no such class table: {path}")
-        if path.suffix == ".bank":
-            from zeroscene.semantics.bank import ClassBank
-
-            t = ClassBank.read(path).table
-            return cls(t.classes, t.matrix, t.columns, t.kind, t.groups, t.provenance, t.prompts)
         if path.suffix not in (".csv", ".safetensors"):
             raise DataFormatError(f"{path}: a class table is .csv or .safetensors, or a .bank")
         table = cls._read_csv(path) if path.suffix == ".csv" else cls._read_safetensors(path)

@@ -17,6 +17,7 @@ from zeroscene.semantics.bank_entries import can_be_named, remedy
 from zeroscene.semantics.bank_file import BankFile
 from zeroscene.semantics.bank_parts import Entry
 from zeroscene.semantics.contrast import distinct
+from zeroscene.semantics.reading import read_table
 from zeroscene.semantics.table import ClassTable
 from zeroscene.serving.bank import BANK, Bank
 from zeroscene.serving.class_names import class_names
@@ -145,7 +146,7 @@ class Model:
             EncoderMismatchError: the text encoder is another one than the bank was made for.
         """
         if wanted and len(wanted) == 1 and Path(wanted[0]).suffix in (".csv", ".safetensors", ".bank"):
-            return ClassTable.read(Path(wanted[0]))
+            return read_table(Path(wanted[0]))
         if not wanted:
             if not len(self.bank):
                 raise OptionError(f"the class bank of {self.folder} is empty; add a class: zeroscene classes add")

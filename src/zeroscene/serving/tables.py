@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zeroscene.errors import DuplicateNameError, OptionError
+from zeroscene.semantics.reading import read_table
 from zeroscene.semantics.table import ClassTable
 from zeroscene.semantics.views import join
 
@@ -20,7 +21,7 @@ def read_tables(given: Sequence[str]) -> ClassTable:
     if not given:
         raise OptionError("name a class table")
     if len(given) == 1 and (Path(given[0]).is_file() or "=" not in given[0]):
-        return ClassTable.read(Path(given[0]))
+        return read_table(Path(given[0]))
     tables: dict[str, ClassTable] = {}
     for word in given:
         label, separator, path = word.partition("=")
@@ -28,5 +29,5 @@ def read_tables(given: Sequence[str]) -> ClassTable:
             raise OptionError(f"class table {word!r}: with several tables each has a label, LABEL=FILE")
         if label in tables:
             raise DuplicateNameError(f"class tables: {label!r} stands twice; give each its own label")
-        tables[label] = ClassTable.read(Path(path))
+        tables[label] = read_table(Path(path))
     return join(tables)
