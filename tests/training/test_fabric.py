@@ -1,7 +1,9 @@
 """The loop: the same bytes killed or not, the same episodes on any number of devices, the best epoch kept."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -93,9 +95,18 @@ def test_an_interruption_anywhere_costs_the_epoch_in_work_only(whole, tmp_path, 
     assert (tmp_path / LAST).read_bytes() == (whole[0] / LAST).read_bytes()
 
 
+def quiet_port() -> int:
+    """Return a free port below those that the system hands out, which another program could take meanwhile."""
+    for port in range(21_000 + os.getpid() % 8_000, 32_000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
+
+
 def test_two_devices_share_the_same_episodes(whole, tmp_path):
     """The processes of Fabric, started as it starts them; sums over devices round otherwise, so not the same bits."""
-    subprocess.run(command(tmp_path, 2), env=ENVIRONMENT, check=True, timeout=120)
+    subprocess.run(command(tmp_path, 2), env={**ENVIRONMENT, "MASTER_PORT": str(quiet_port())}, check=True, timeout=240)
     two, one = (load_file(folder / LAST) for folder in (tmp_path, whole[0]))
     assert two.keys() == one.keys()
     for name, value in one.items():
