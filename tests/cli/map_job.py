@@ -54,7 +54,7 @@ def main() -> None:
     def parts(count: int) -> Callable[[], bool]:
         return lambda: len(list(out.glob(".windows-*/vectors/part-*.parquet"))) >= count
 
-    moments = [parts(1), parts(3)]
+    moments = [parts(1), parts(3), lambda: (out / ".writing-map").is_dir(), lambda: (out / "map.tif").is_file()]
     print(sum(killed(sys.argv[1:], moment) for moment in moments), flush=True)
     command(*sys.argv[1:])
 
