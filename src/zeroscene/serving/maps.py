@@ -125,5 +125,8 @@ def _folder(out: Path) -> Iterator[None]:
 
 
 def _clear(out: Path) -> None:
+    # Renamed first: a run that is killed while it removes must not leave half a folder to go on with.
     for passed in out.glob(f"{WORK}*"):
+        passed.replace(passed.with_name(f".removing-{passed.name}"))
+    for passed in out.glob(f".removing-{WORK}*"):
         shutil.rmtree(passed, ignore_errors=True)
