@@ -3,15 +3,17 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, StoreError
 
 TEMPORARY_PREFIX = ".writing-"
+_REMOVING_PREFIX = ".removing-"
 
 
 @contextmanager
@@ -72,6 +74,24 @@ def read_json(path: Path) -> Any:
         raise DatasetNotFoundError(f"no such file: {path}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataFormatError(f"{path} is not valid JSON: {error}") from error
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all it holds, so that a killed run never leaves half of it at its place.
+
+    It is renamed first; what earlier runs left of folders that they removed beside it goes too. What cannot be
+    removed stays.
+    """
+    if not folder.name.startswith(_REMOVING_PREFIX):
+        _remove_remnants(folder.parent)
+        with suppress(OSError):
+            folder.replace(folder.with_name(f"{_REMOVING_PREFIX}{folder.name}"))
+    _remove_remnants(folder.parent)
+
+
+def _remove_remnants(place: Path) -> None:
+    for remnant in place.glob(f"{_REMOVING_PREFIX}*"):
+        shutil.rmtree(remnant, ignore_errors=True)
 
 
 def digest(*parts: bytes | str) -> str:

@@ -2,7 +2,8 @@
 
     python map_job.py MOSAIC OUT CLASSES
 
-Everything is imported once, here; parts are small, so that there are several to lose.
+Everything is imported once, here, and nothing is computed before the children are made: threads do not survive a fork.
+Parts are small, so that there are several to lose.
 """
 
 import os
@@ -12,13 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 import zeroscene.maps.mapping
 import zeroscene.serving.label
 import zeroscene.serving.maps  # noqa: F401
 from zeroscene.cli.main import app
-from zeroscene.encoders.dual import load_dual_encoder
 from zeroscene.maps import encode
 
 SMALL_PART = 40
@@ -28,7 +26,8 @@ def command(mosaic: str, out: str, classes: str) -> None:
     """Run the command in this process."""
     encode._PART = SMALL_PART
     words = ["map", mosaic, "--classes", classes, "--refine", "spatial", "--overlap", "0.75", "-o", out]
-    app(words, standalone_mode=False)
+    if app(words, standalone_mode=False):
+        sys.exit("the command failed")
 
 
 def killed(words: list[str], moment: Callable[[], bool]) -> bool:
@@ -47,14 +46,15 @@ def killed(words: list[str], moment: Callable[[], bool]) -> bool:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    load_dual_encoder("tiny")
     out = Path(sys.argv[2])
 
     def parts(count: int) -> Callable[[], bool]:
         return lambda: len(list(out.glob(".windows-*/vectors/part-*.parquet"))) >= count
 
-    moments = [parts(1), parts(3), lambda: (out / ".writing-map").is_dir(), lambda: (out / "map.tif").is_file()]
+    def there(name: str) -> Callable[[], bool]:
+        return lambda: any(out.glob(name))
+
+    moments = [parts(1), parts(3), there(".writing-map"), there("map.tif"), there("run.json"), there(".removing-*")]
     print(sum(killed(sys.argv[1:], moment) for moment in moments), flush=True)
     command(*sys.argv[1:])
 

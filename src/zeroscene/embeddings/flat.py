@@ -27,7 +27,7 @@ from zeroscene.embeddings.grid_files import size_text
 from zeroscene.embeddings.parts import vectors
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, StoreError
-from zeroscene.files import TEMPORARY_PREFIX, digest, json_digest, replacing
+from zeroscene.files import TEMPORARY_PREFIX, digest, json_digest, remove_folder, replacing
 from zeroscene.progress import progress
 
 Matrix = npt.NDArray[np.float32]
@@ -191,9 +191,9 @@ class FlatStore:
         except OSError as error:
             raise StoreError(f"cannot write {self.folder}: {error.strerror}; name another folder") from error
         with _alone(self.root):
-            for other in self.root.iterdir():
+            for other in list(self.root.iterdir()):
                 if other.is_dir() and other != self.folder:
-                    shutil.rmtree(other, ignore_errors=True)
+                    remove_folder(other)
             for leftover in (*self.folder.glob(f"{TEMPORARY_PREFIX}*"), *self.folder.glob(f"*/{TEMPORARY_PREFIX}*")):
                 leftover.unlink(missing_ok=True)
             self._writing = True

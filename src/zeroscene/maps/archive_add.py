@@ -4,7 +4,6 @@ A raster that is there already, under any name, is told and left alone. A killed
 same is asked again, and the files are then the same, byte for byte, as those of a run that was not interrupted.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ import numpy as np
 
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import DatasetNotFoundError, EncoderMismatchError, OptionError, PictureError
+from zeroscene.files import remove_folder
 from zeroscene.maps.archive import Archive
 from zeroscene.maps.archive_partition import RASTER, Matrix, Partition, id_of
 from zeroscene.maps.archive_source import Source, Windows
@@ -166,7 +166,7 @@ def add_one(archive: Archive, path: Path, encoder: ImageEncoder, adding: Adding,
             _write(archive, name, raster, layout, time, vectors)
     except (PictureError, OptionError) as error:
         return Told(str(path), "skipped", notes=(reason(error, path),))
-    shutil.rmtree(archive.work(name), ignore_errors=True)
+    remove_folder(archive.work(name))
     there[raster.fingerprint] = partition = Partition.open(archive.file(name))
     notes = list(layout.notes)
     if raster.crs is None:

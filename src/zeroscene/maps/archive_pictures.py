@@ -1,7 +1,6 @@
 """Adding whole pictures to an archive: each is one window, encoded as `embeddings.extract` does."""
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from zeroscene.embeddings.extract import extract
 from zeroscene.embeddings.store import EmbeddingStore
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import OptionError, PictureError, StoreError
-from zeroscene.files import file_digest
+from zeroscene.files import file_digest, remove_folder
 from zeroscene.maps.archive import Archive
 from zeroscene.maps.archive_add import Adding, Told, already, reason, require_encoder, require_one
 from zeroscene.maps.archive_partition import PICTURES, Partition, id_of
@@ -118,7 +117,7 @@ def _add(archive: Archive, pictures: dict[str, Path], encoder: ImageEncoder, add
     x = np.array(rows, np.float32).reshape(count, archive.width)
     windows = Windows(np.arange(count), zeros, zeros, seen)
     write(archive.file(name), archive.encoder, archive.width, PICTURES, sources, windows, [x], skipped)
-    shutil.rmtree(archive.work(name))
+    remove_folder(archive.work(name))
     return [Told(s.path, "added", 1, iso(s.time)) for s in sources] + [
         Told(path, "skipped", notes=(why,)) for path, why, _ in skipped
     ]
@@ -132,7 +131,7 @@ def _encoded(pictures: SceneFolder, encoder: ImageEncoder, work: Path, adding: A
         if store.complete and len(store.skipped) == len(pictures):  # not one of them could be read, which is told
             return store
         # Begun with another batch or other versions: nothing of it is of use here.
-        shutil.rmtree(work)
+        remove_folder(work)
         return extract(pictures, encoder, work, batch=adding.batch)
 
 

@@ -5,7 +5,6 @@ names, which are digests: so many bits that a shelf holds `FULL` windows or fewe
 removed changes one shelf, and all of them only when the number of bits does, each time the archive has doubled.
 """
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.encoders.base import EncoderIdentity
-from zeroscene.files import json_digest
+from zeroscene.files import json_digest, remove_folder
 from zeroscene.maps.archive_partition import Described, Partition
 
 LARGE: Final = 32_768
@@ -136,6 +135,6 @@ def shelves(folder: Path, partitions: Sequence[Partition]) -> list[Shelf]:
 def tidy(folder: Path, current: Sequence[Shelf]) -> None:
     """Remove what was laid out for shelves that are no more."""
     names = {shelf.path.name for shelf in current}
-    for stale in folder.iterdir() if folder.is_dir() else ():
+    for stale in list(folder.iterdir()) if folder.is_dir() else ():
         if stale.is_dir() and stale.name not in names:
-            shutil.rmtree(stale, ignore_errors=True)
+            remove_folder(stale)

@@ -81,8 +81,9 @@ def write_folder(cells: Cells, folder: Path) -> list[Path]:
     check_folder(folder)
     stage = folder / _STAGE
     try:
-        shutil.rmtree(stage, ignore_errors=True)
-        stage.mkdir()
+        stage.mkdir(exist_ok=True)  # never removed here: where it stands, a run that was killed meant this folder
+        for leftover in stage.iterdir():
+            leftover.unlink()
         _write_all(cells, stage)
         made = [name for name in FILES if (stage / name).exists()]
         for name in (*made, RUN):

@@ -1,6 +1,5 @@
 """Maps of many rasters, each in a folder of its own: in this process, or with the workers of a cluster."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from zeroscene.errors import DuplicateNameError, PictureError, ZeroSceneError
-from zeroscene.files import digest
+from zeroscene.files import digest, remove_folder
 from zeroscene.maps.cluster import Cluster, Job
 from zeroscene.maps.mapping import MapOptions
 from zeroscene.maps.outputs import check_folder
@@ -115,7 +114,7 @@ def write_maps(
                 folder.rmdir()
     if store is None:
         for job in jobs:
-            shutil.rmtree(job.work, ignore_errors=True)
+            remove_folder(job.work)
     return [
         Mapped(raster, folder, value["summary"], value["cells"], tuple(value["notes"]))
         for raster, folder, value in zip(rasters, folders, said, strict=True)
@@ -140,7 +139,7 @@ class _Mapper:
                 raster, self._labeller, folder, how.windows, how.options, gamma=self._gamma, store=job.work
             )  # fmt: skip
         except PictureError:  # vectors of a raster that is broken will never be whole
-            shutil.rmtree(job.work, ignore_errors=True)
+            remove_folder(job.work)
             raise
         return {"summary": made.summary, "cells": made.counts(), "notes": list(made.provenance["notes"])}
 

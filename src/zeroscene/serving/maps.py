@@ -1,6 +1,5 @@
 """Maps as users ask for them: a raster, a labeller, a folder; the vectors of windows kept hidden while it is made."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -9,7 +8,7 @@ from typing import Final
 
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import PictureError, ZeroSceneError
-from zeroscene.files import digest
+from zeroscene.files import digest, remove_folder
 from zeroscene.maps.layout import Layout
 from zeroscene.maps.mapping import MapOptions, map_raster
 from zeroscene.maps.outputs import check_folder
@@ -125,8 +124,5 @@ def _folder(out: Path) -> Iterator[None]:
 
 
 def _clear(out: Path) -> None:
-    # Renamed first: a run that is killed while it removes must not leave half a folder to go on with.
-    for passed in out.glob(f"{WORK}*"):
-        passed.replace(passed.with_name(f".removing-{passed.name}"))
-    for passed in out.glob(f".removing-{WORK}*"):
-        shutil.rmtree(passed, ignore_errors=True)
+    for passed in list(out.glob(f"{WORK}*")):
+        remove_folder(passed)

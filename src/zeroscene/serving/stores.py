@@ -1,6 +1,5 @@
 """Folders that may be embedding stores or pictures: which one it is, and pictures embedded on the way."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from zeroscene.embeddings.extract import extract
 from zeroscene.embeddings.store import EmbeddingStore
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, StoreError
+from zeroscene.files import remove_folder
 from zeroscene.scenes.folder import SceneFolder
 
 
@@ -77,10 +77,10 @@ def passing_store(
         store = extract(pictures, encoder, place, grid=grid)
     except StoreError:
         # Begun for other pictures or with another batch: nothing of it is of use here.
-        shutil.rmtree(place, ignore_errors=True)
+        remove_folder(place)
         store = extract(pictures, encoder, place, grid=grid)
     yield store
-    shutil.rmtree(place, ignore_errors=True)
+    remove_folder(place)
 
 
 @contextmanager
