@@ -34,12 +34,12 @@ from rasterio.crs import CRS
 from tables import RESULTS
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.files import digest, write_json, write_text
-from zeroscene.maps.archive import Archive, Cutting
-from zeroscene.maps.archive_partition import RASTER
-from zeroscene.maps.archive_query import Asked, ask
-from zeroscene.maps.archive_region import Region
-from zeroscene.maps.archive_source import Source, Windows
-from zeroscene.maps.archive_write import write
+from zeroscene.maps.archive.folder import Archive, Cutting
+from zeroscene.maps.archive.partition import RASTER
+from zeroscene.maps.archive.query import Asked, ask
+from zeroscene.maps.archive.region import Region
+from zeroscene.maps.archive.source import Source, Windows
+from zeroscene.maps.archive.write import write
 from zeroscene.maps.layout import Layout
 from zeroscene.methods.confidence import untrained_confidence
 from zeroscene.methods.prompts import Prompts

@@ -23,10 +23,10 @@ from tables import RESULTS
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.encoders.huggingface import load_image_encoder
 from zeroscene.files import write_json, write_text
-from zeroscene.maps.archive import Archive, Cutting
-from zeroscene.maps.archive_add import Adding, add_one, add_rasters
+from zeroscene.maps.archive.add import Adding, add_one, add_rasters
+from zeroscene.maps.archive.cluster import add_rasters_on
+from zeroscene.maps.archive.folder import Archive, Cutting
 from zeroscene.maps.cluster import cluster
-from zeroscene.maps.cluster_archive import add_rasters_on
 from zeroscene.maps.encode import WindowWork, encode_windows
 from zeroscene.maps.layout import Layout
 from zeroscene.maps.mapping import MapOptions, map_windows

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from geo_world import noise, write_raster
 from small_world import SEEN, save, scene
 from zeroscene.cli.main import app
-from zeroscene.maps.archive import Archive
+from zeroscene.maps.archive.folder import Archive
 from zeroscene.maps.scene_map import SceneMap
 from zeroscene.scenes.synthetic.mosaic import write_mosaic
 

@@ -10,10 +10,10 @@ from rasterio import Affine
 
 from geo_world import METRE, UTM, write_raster
 from zeroscene.maps import encode
-from zeroscene.maps.archive import Archive, Cutting
-from zeroscene.maps.archive_add import Adding, Told, add_rasters, rasters_in
-from zeroscene.maps.archive_query import Asked
-from zeroscene.maps.archive_time import TimeRule
+from zeroscene.maps.archive.add import Adding, Told, add_rasters, rasters_in
+from zeroscene.maps.archive.folder import Archive, Cutting
+from zeroscene.maps.archive.query import Asked
+from zeroscene.maps.archive.time import TimeRule
 
 CELL = 8
 CUTTING = Cutting("16 px")

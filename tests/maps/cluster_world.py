@@ -9,7 +9,7 @@ import torch
 from mapping_world import MeanColour, question
 
 from zeroscene.encoders.base import Encoded, EncoderIdentity
-from zeroscene.maps.archive_add import Adding
+from zeroscene.maps.archive.add import Adding
 from zeroscene.serving.labeller import Labeller
 
 

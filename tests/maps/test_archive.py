@@ -27,15 +27,15 @@ from zeroscene.errors import (
     PictureError,
     StoreError,
 )
-from zeroscene.maps import archive_shelves
-from zeroscene.maps.archive import Archive, Cutting
-from zeroscene.maps.archive_add import Adding, add_rasters, rasters_in
-from zeroscene.maps.archive_example import Likeness, example_table
-from zeroscene.maps.archive_maps import maps
-from zeroscene.maps.archive_pictures import add_pictures
-from zeroscene.maps.archive_query import Asked, ask
-from zeroscene.maps.archive_region import Region
-from zeroscene.maps.archive_time import Period
+from zeroscene.maps.archive import shelves as archive_shelves
+from zeroscene.maps.archive.add import Adding, add_rasters, rasters_in
+from zeroscene.maps.archive.example import Likeness, example_table
+from zeroscene.maps.archive.folder import Archive, Cutting
+from zeroscene.maps.archive.maps import maps
+from zeroscene.maps.archive.pictures import add_pictures
+from zeroscene.maps.archive.query import Asked, ask
+from zeroscene.maps.archive.region import Region
+from zeroscene.maps.archive.time import Period
 from zeroscene.maps.layout import Layout
 from zeroscene.maps.mapping import MapOptions, map_raster
 from zeroscene.scenes.geo import GeoRaster

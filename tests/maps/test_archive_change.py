@@ -14,11 +14,11 @@ from rasterio import Affine
 
 from geo_world import METRE
 from zeroscene.errors import OptionError, StoreError
-from zeroscene.maps.archive import Archive
-from zeroscene.maps.archive_region import Region
-from zeroscene.maps.archive_time import Period
-from zeroscene.maps.change import UNCHANGED, Change, change
-from zeroscene.maps.change_files import write_changes
+from zeroscene.maps.archive.change import UNCHANGED, Change, change
+from zeroscene.maps.archive.change_files import write_changes
+from zeroscene.maps.archive.folder import Archive
+from zeroscene.maps.archive.region import Region
+from zeroscene.maps.archive.time import Period
 from zeroscene.maps.scene_map import SceneMap
 
 OLD, NEW = Period.of("2020"), Period.of("2023")

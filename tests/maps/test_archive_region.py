@@ -11,8 +11,8 @@ from rasterio import Affine
 from rasterio.crs import CRS
 
 from zeroscene.errors import DataFormatError, OptionError
-from zeroscene.maps.archive_footprints import Outlines, metadata
-from zeroscene.maps.archive_region import Region
+from zeroscene.maps.archive.footprints import Outlines, metadata
+from zeroscene.maps.archive.region import Region
 
 DEGREES = CRS.from_epsg(4326)
 

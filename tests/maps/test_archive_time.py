@@ -7,7 +7,7 @@ import rasterio
 
 from geo_world import noise, write_raster
 from zeroscene.errors import OptionError
-from zeroscene.maps.archive_time import Period, TimeRule, iso
+from zeroscene.maps.archive.time import Period, TimeRule, iso
 
 
 def at(*parts: int) -> datetime:

@@ -19,10 +19,10 @@ from zeroscene.errors import (
     PictureError,
     StoreError,
 )
-from zeroscene.maps.archive import Archive, Cutting
-from zeroscene.maps.archive_add import add_rasters
+from zeroscene.maps.archive.add import add_rasters
+from zeroscene.maps.archive.cluster import add_rasters_on
+from zeroscene.maps.archive.folder import Archive, Cutting
 from zeroscene.maps.cluster import Cluster, Job, cluster
-from zeroscene.maps.cluster_archive import add_rasters_on
 from zeroscene.maps.encode import encode_windows
 from zeroscene.maps.layout import Layout
 from zeroscene.maps.mapping import MapOptions

@@ -97,9 +97,9 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Encode what is not there yet."""
-    from zeroscene.maps.archive_add import Adding, add_rasters, rasters_in
-    from zeroscene.maps.archive_pictures import add_pictures
-    from zeroscene.maps.archive_time import TimeRule
+    from zeroscene.maps.archive.add import Adding, add_rasters, rasters_in
+    from zeroscene.maps.archive.pictures import add_pictures
+    from zeroscene.maps.archive.time import TimeRule
     from zeroscene.serving.archives import Reopened, begin
 
     output = Output(as_json)
@@ -113,8 +113,8 @@ def add(
         archive, found, encoder, window, overlap, adding, precision=precision, pooling=pooling, download=download
     )
     if ray is not None:
+        from zeroscene.maps.archive.cluster import add_rasters_on
         from zeroscene.maps.cluster import cluster
-        from zeroscene.maps.cluster_archive import add_rasters_on
 
         again = Reopened(archive, precision, download)
         with cluster(ray) as workers:
@@ -142,7 +142,7 @@ def _bands(given: str | None) -> tuple[int, ...] | None:
 )
 def list_(archive: Place, as_json: Json = False) -> None:
     """Print the partitions."""
-    from zeroscene.maps.archive import Archive
+    from zeroscene.maps.archive.folder import Archive
 
     output, opened = Output(as_json), Archive.open(archive)
     listing(opened, output)
@@ -206,10 +206,10 @@ def query(
 ) -> None:
     """Ask, filter, rank."""
     from zeroscene.cli.archive_asking import asked_example, asked_of, asked_text, labeller, region_of
-    from zeroscene.maps.archive import Archive
-    from zeroscene.maps.archive_query import ask
-    from zeroscene.maps.archive_table import check_suffix
-    from zeroscene.maps.archive_time import Period
+    from zeroscene.maps.archive.folder import Archive
+    from zeroscene.maps.archive.query import ask
+    from zeroscene.maps.archive.table import check_suffix
+    from zeroscene.maps.archive.time import Period
 
     output, opened = Output(as_json), Archive.open(archive)
     words = Words(texts, template, text_encoder, download, encoder)
@@ -278,10 +278,10 @@ def change(
 ) -> None:
     """Compare, write, tell."""
     from zeroscene.cli.archive_asking import labeller, region_of
-    from zeroscene.maps.archive import Archive
-    from zeroscene.maps.archive_time import Period
-    from zeroscene.maps.change import change as changes_of
-    from zeroscene.maps.change_files import write_changes
+    from zeroscene.maps.archive.change import change as changes_of
+    from zeroscene.maps.archive.change_files import write_changes
+    from zeroscene.maps.archive.folder import Archive
+    from zeroscene.maps.archive.time import Period
     from zeroscene.serving.maps import question
 
     output, opened = Output(as_json), Archive.open(archive)

@@ -12,9 +12,9 @@ from zeroscene.errors import OptionError
 
 if TYPE_CHECKING:
     from zeroscene.encoders.base import ImageEncoder
-    from zeroscene.maps.archive import Archive
-    from zeroscene.maps.archive_query import Asked
-    from zeroscene.maps.archive_region import Region
+    from zeroscene.maps.archive.folder import Archive
+    from zeroscene.maps.archive.query import Asked
+    from zeroscene.maps.archive.region import Region
     from zeroscene.serving.labeller import Labeller
     from zeroscene.serving.sources import Origin
 
@@ -62,7 +62,7 @@ class Words:
 
 def region_of(given: str | None) -> "Region | None":
     """Return the region that a user named."""
-    from zeroscene.maps.archive_region import Region
+    from zeroscene.maps.archive.region import Region
 
     return None if given is None else Region.of(given)
 
@@ -131,7 +131,7 @@ def _worded(archive: "Archive", classes: Sequence[str], words: Words) -> "Labell
 
 def asked_of(labeller: "Labeller", gamma: float) -> "Asked":
     """Return a labeller as a question about windows."""
-    from zeroscene.maps.archive_query import Asked
+    from zeroscene.maps.archive.query import Asked
     from zeroscene.serving.asking import Asking, subtracted
 
     minus = subtracted(labeller.method, labeller.table.classes, Asking(gamma=gamma))
@@ -151,7 +151,7 @@ def asked_text(archive: "Archive", text: str, words: Words) -> "Asked":
 
 def asked_example(archive: "Archive", picture: Path, words: Words) -> "Asked":
     """Return a picture as a question about windows."""
-    from zeroscene.maps.archive_example import Likeness, example_table
-    from zeroscene.maps.archive_query import Asked
+    from zeroscene.maps.archive.example import Likeness, example_table
+    from zeroscene.maps.archive.query import Asked
 
     return Asked(Likeness.of_encoder(archive.encoder), example_table(picture, eye_of(archive, words)))

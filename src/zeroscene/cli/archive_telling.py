@@ -9,9 +9,9 @@ from zeroscene.cli.common import Output, plural, table
 from zeroscene.errors import OptionError
 
 if TYPE_CHECKING:
-    from zeroscene.maps.archive import Archive
-    from zeroscene.maps.archive_add import Told
-    from zeroscene.maps.archive_query import Answers
+    from zeroscene.maps.archive.add import Told
+    from zeroscene.maps.archive.folder import Archive
+    from zeroscene.maps.archive.query import Answers
     from zeroscene.serving.labeller import Labeller
 
 _SHOWN = 10
@@ -75,9 +75,9 @@ def _size(size: int) -> str:
 
 def write_maps(answers: "Answers", who: "Labeller", gamma: float, out: Path, output: Output) -> None:
     """Write the map of each raster that was asked about."""
-    from zeroscene.maps.archive_maps import folders
-    from zeroscene.maps.archive_maps import maps as maps_of
-    from zeroscene.maps.archive_partition import RASTER
+    from zeroscene.maps.archive.maps import folders
+    from zeroscene.maps.archive.maps import maps as maps_of
+    from zeroscene.maps.archive.partition import RASTER
     from zeroscene.serving.maps import question
 
     rasters = [one.partition.sources[0] for one in answers.chosen if one.partition.kind == RASTER]

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import OptionError, PictureError
-from zeroscene.maps.archive import Archive, Cutting, is_archive
-from zeroscene.maps.archive_add import Adding
+from zeroscene.maps.archive.add import Adding
+from zeroscene.maps.archive.folder import Archive, Cutting, is_archive
 from zeroscene.maps.scale import default_window, trained_gsd
 from zeroscene.scenes.geo import GeoRaster
 from zeroscene.serving.sources import Origin, open_image_encoder

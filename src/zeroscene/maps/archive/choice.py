@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zeroscene.maps.archive_partition import GROUP, Partition
-from zeroscene.maps.archive_region import Region
-from zeroscene.maps.archive_source import Indices
-from zeroscene.maps.archive_time import Period, iso
+from zeroscene.maps.archive.partition import GROUP, Partition
+from zeroscene.maps.archive.region import Region
+from zeroscene.maps.archive.source import Indices
+from zeroscene.maps.archive.time import Period, iso
 
 
 @dataclass(frozen=True)

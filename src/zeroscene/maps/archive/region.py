@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from zeroscene.errors import DataFormatError, OptionError
 from zeroscene.files import read_json
-from zeroscene.maps.archive_footprints import Coordinates, Mask, Outlines
+from zeroscene.maps.archive.footprints import Coordinates, Mask, Outlines
 
 _FORM: Final = "west,south,east,north in degrees, or a GeoJSON file of polygons"
 # Windows that share no more than a border with a region do not lie in it.

@@ -20,8 +20,8 @@ from typing import Any, Final, Self
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, EncoderMismatchError, OptionError, StoreError
 from zeroscene.files import TEMPORARY_PREFIX, read_json, write_json
-from zeroscene.maps.archive_partition import FOLDER, Partition, is_partition
-from zeroscene.maps.archive_time import iso
+from zeroscene.maps.archive.partition import FOLDER, Partition, is_partition
+from zeroscene.maps.archive.time import iso
 
 _FORMAT: Final = "zeroscene-archive-1"
 _MANIFEST, _WORK = "archive.json", "work"

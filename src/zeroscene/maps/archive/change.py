@@ -23,14 +23,14 @@ from rasterio.errors import RasterioError
 from rasterio.warp import transform as reproject
 
 from zeroscene.errors import OptionError
-from zeroscene.maps.archive import Archive
-from zeroscene.maps.archive_footprints import Mask
-from zeroscene.maps.archive_maps import cells_in
-from zeroscene.maps.archive_partition import RASTER, Partition
-from zeroscene.maps.archive_query import Asked, ask
-from zeroscene.maps.archive_region import Region
-from zeroscene.maps.archive_source import Source
-from zeroscene.maps.archive_time import Period
+from zeroscene.maps.archive.folder import Archive
+from zeroscene.maps.archive.footprints import Mask
+from zeroscene.maps.archive.maps import cells_in
+from zeroscene.maps.archive.partition import RASTER, Partition
+from zeroscene.maps.archive.query import Asked, ask
+from zeroscene.maps.archive.region import Region
+from zeroscene.maps.archive.source import Source
+from zeroscene.maps.archive.time import Period
 from zeroscene.maps.cells import NODATA, REJECTED
 from zeroscene.maps.question import Question
 from zeroscene.maps.scene_map import SceneMap

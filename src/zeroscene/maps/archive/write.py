@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.files import replacing
-from zeroscene.maps.archive_footprints import Outlines, box_column, metadata
-from zeroscene.maps.archive_partition import FORMAT, GROUP, NOTES, Matrix
-from zeroscene.maps.archive_source import Source, Windows
+from zeroscene.maps.archive.footprints import Outlines, box_column, metadata
+from zeroscene.maps.archive.partition import FORMAT, GROUP, NOTES, Matrix
+from zeroscene.maps.archive.source import Source, Windows
 
 
 def write(

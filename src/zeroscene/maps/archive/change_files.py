@@ -13,10 +13,10 @@ import rasterio
 
 from zeroscene.errors import StoreError
 from zeroscene.files import read_json, replacing, write_json, write_text
-from zeroscene.maps.archive_footprints import Outlines
-from zeroscene.maps.archive_maps import folders
-from zeroscene.maps.archive_time import iso
-from zeroscene.maps.change import Change
+from zeroscene.maps.archive.change import Change
+from zeroscene.maps.archive.footprints import Outlines
+from zeroscene.maps.archive.maps import folders
+from zeroscene.maps.archive.time import iso
 from zeroscene.maps.ground import cell_areas, placed
 
 FORMAT: Final = "zeroscene-change-1"

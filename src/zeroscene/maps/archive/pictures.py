@@ -14,12 +14,12 @@ from zeroscene.embeddings.store import EmbeddingStore
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import OptionError, PictureError, StoreError
 from zeroscene.files import file_digest, remove_folder
-from zeroscene.maps.archive import Archive
-from zeroscene.maps.archive_add import Adding, Told, already, reason, require_encoder, require_one
-from zeroscene.maps.archive_partition import PICTURES, Partition, id_of
-from zeroscene.maps.archive_source import Source, Windows
-from zeroscene.maps.archive_time import iso
-from zeroscene.maps.archive_write import write
+from zeroscene.maps.archive.add import Adding, Told, already, reason, require_encoder, require_one
+from zeroscene.maps.archive.folder import Archive
+from zeroscene.maps.archive.partition import PICTURES, Partition, id_of
+from zeroscene.maps.archive.source import Source, Windows
+from zeroscene.maps.archive.time import iso
+from zeroscene.maps.archive.write import write
 from zeroscene.maps.layout import Layout
 from zeroscene.scenes.folder import SceneFolder
 from zeroscene.scenes.geo_source import georeference, opened

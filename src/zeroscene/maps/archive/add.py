@@ -16,11 +16,11 @@ import numpy as np
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import DatasetNotFoundError, EncoderMismatchError, OptionError, PictureError
 from zeroscene.files import remove_folder
-from zeroscene.maps.archive import Archive
-from zeroscene.maps.archive_partition import RASTER, Matrix, Partition, id_of
-from zeroscene.maps.archive_source import Source, Windows
-from zeroscene.maps.archive_time import TimeRule, iso
-from zeroscene.maps.archive_write import write
+from zeroscene.maps.archive.folder import Archive
+from zeroscene.maps.archive.partition import RASTER, Matrix, Partition, id_of
+from zeroscene.maps.archive.source import Source, Windows
+from zeroscene.maps.archive.time import TimeRule, iso
+from zeroscene.maps.archive.write import write
 from zeroscene.maps.encode import encode_windows
 from zeroscene.maps.layout import Layout
 from zeroscene.maps.vectors import WindowVectors

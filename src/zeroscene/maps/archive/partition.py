@@ -23,9 +23,9 @@ from zeroscene.embeddings.parts import vectors
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import StoreError
 from zeroscene.files import json_digest
-from zeroscene.maps.archive_footprints import Outlines
-from zeroscene.maps.archive_source import Indices, Source, Windows
-from zeroscene.maps.archive_time import iso
+from zeroscene.maps.archive.footprints import Outlines
+from zeroscene.maps.archive.source import Indices, Source, Windows
+from zeroscene.maps.archive.time import iso
 from zeroscene.maps.vectors import WindowVectors
 
 FORMAT: Final = "zeroscene-archive-windows-1"

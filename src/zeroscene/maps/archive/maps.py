@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from zeroscene.errors import StoreError
-from zeroscene.maps.archive_footprints import Mask, Outlines
-from zeroscene.maps.archive_partition import RASTER, Partition
-from zeroscene.maps.archive_query import Answers
-from zeroscene.maps.archive_region import Region
-from zeroscene.maps.archive_source import Source
+from zeroscene.maps.archive.footprints import Mask, Outlines
+from zeroscene.maps.archive.partition import RASTER, Partition
+from zeroscene.maps.archive.query import Answers
+from zeroscene.maps.archive.region import Region
+from zeroscene.maps.archive.source import Source
 from zeroscene.maps.cells import NODATA
 from zeroscene.maps.mapping import MapOptions, map_windows
 from zeroscene.maps.question import Question

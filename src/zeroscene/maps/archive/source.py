@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rasterio import Affine
 from rasterio.crs import CRS
 
-from zeroscene.maps.archive_footprints import Outlines
+from zeroscene.maps.archive.footprints import Outlines
 from zeroscene.maps.layout import Layout
 from zeroscene.scenes.geo import GeoRaster
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import OptionError, PictureError
-from zeroscene.maps.archive import Archive
-from zeroscene.maps.archive_add import Adding, Told, add_one, require_encoder, require_one
-from zeroscene.maps.archive_partition import Partition, id_of
+from zeroscene.maps.archive.add import Adding, Told, add_one, require_encoder, require_one
+from zeroscene.maps.archive.folder import Archive
+from zeroscene.maps.archive.partition import Partition, id_of
 from zeroscene.maps.cluster import Cluster, Job
 from zeroscene.maps.layout import Layout
 from zeroscene.scenes.geo import GeoRaster
@@ -31,7 +31,7 @@ def add_rasters_on(
     adding: Adding | None = None,
     tell: Callable[[Told], None] = lambda told: None,
 ) -> list[Told]:
-    """Do what `archive_add.add_rasters` does, with the workers of a cluster.
+    """Do what `add.add_rasters` does, with the workers of a cluster.
 
     Rasters and archive lie where every worker sees them under the same path.
 

@@ -16,14 +16,14 @@ import pyarrow as pa
 
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.errors import DataFormatError, EncoderMismatchError, OptionError
-from zeroscene.maps import archive_table
-from zeroscene.maps.archive import Archive
-from zeroscene.maps.archive_choice import Chosen, extent_of, in_region, of_time, times_of
-from zeroscene.maps.archive_partition import LAID_OUT, Partition
-from zeroscene.maps.archive_region import Region
-from zeroscene.maps.archive_shelves import Shelf, shelves, tidy
-from zeroscene.maps.archive_source import Indices
-from zeroscene.maps.archive_time import Period
+from zeroscene.maps.archive.choice import Chosen, extent_of, in_region, of_time, times_of
+from zeroscene.maps.archive.folder import Archive
+from zeroscene.maps.archive.partition import LAID_OUT, Partition
+from zeroscene.maps.archive.region import Region
+from zeroscene.maps.archive.shelves import Shelf, shelves, tidy
+from zeroscene.maps.archive.source import Indices
+from zeroscene.maps.archive.table import TOGETHER, joined, rows_of, write_rows
+from zeroscene.maps.archive.time import Period
 from zeroscene.methods.columns import ScoreColumns
 from zeroscene.methods.confidence import Confidence
 from zeroscene.methods.contract import Matrix, Scores
@@ -183,7 +183,7 @@ class Answers:
         return best_of(self.asked.table.classes, np.ascontiguousarray(values.T), self._minus, self.temperature)
 
     def top(self, count: int) -> Any:
-        """Return the most certain windows of each class, the first ones first, as an Arrow table (`archive_table`).
+        """Return the most certain windows of each class, the first ones first, as an Arrow table (`archive.table`).
 
         Of several classes, a window counts for its best class, by probability and then by its lead; of a single class
         all windows count, by score.
@@ -218,9 +218,9 @@ class Answers:
             one = self.chosen[number]
             own = sorted(own, key=lambda i: hits[i].row)
             rows = one.positions[np.array([hits[i].row for i in own], np.int64)]
-            pieces.append(archive_table.rows_of(one.partition, rows, _together([hits[i].best for i in own])))
+            pieces.append(rows_of(one.partition, rows, _together([hits[i].best for i in own])))
             order += own
-        return archive_table.joined(pieces).take(pa.array(np.argsort(np.array(order, np.int64), kind="stable")))
+        return joined(pieces).take(pa.array(np.argsort(np.array(order, np.int64), kind="stable")))
 
     def tables(self) -> Iterator[Any]:
         """Yield all windows asked about with their best class, as Arrow tables of some thousand rows."""
@@ -229,10 +229,10 @@ class Answers:
             for number in block.numbers:
                 one = self.chosen[number]
                 rows = one.positions
-                for start in range(0, len(rows), archive_table.TOGETHER):
-                    some = rows[start : start + archive_table.TOGETHER]
+                for start in range(0, len(rows), TOGETHER):
+                    some = rows[start : start + TOGETHER]
                     own = np.arange(first + start, first + start + len(some))
-                    yield archive_table.rows_of(one.partition, some, _taken(block.best, own))
+                    yield rows_of(one.partition, some, _taken(block.best, own))
                 first += len(rows)
 
     def write(self, path: Path, top: int | None = None) -> int:
@@ -245,7 +245,7 @@ class Answers:
             OptionError: another suffix.
             StoreError: the file cannot be written.
         """
-        return archive_table.write(path, self.tables() if top is None else iter([self.top(top)]))
+        return write_rows(path, self.tables() if top is None else iter([self.top(top)]))
 
 
 @dataclass(frozen=True)

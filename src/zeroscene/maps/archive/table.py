@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from zeroscene.errors import OptionError
 from zeroscene.files import replacing
-from zeroscene.maps.archive_footprints import Outlines, box_column, metadata
-from zeroscene.maps.archive_partition import Partition
-from zeroscene.maps.archive_source import Indices
-from zeroscene.maps.archive_time import iso
+from zeroscene.maps.archive.footprints import Outlines, box_column, metadata
+from zeroscene.maps.archive.partition import Partition
+from zeroscene.maps.archive.source import Indices
+from zeroscene.maps.archive.time import iso
 from zeroscene.methods.store_scores import Best
 
 TOGETHER: Final = 65_536
@@ -90,7 +90,7 @@ def csv(table: Any) -> str:
     return str(sink.getvalue().to_pybytes().decode())
 
 
-def write(path: Path, tables: Iterator[Any]) -> int:
+def write_rows(path: Path, tables: Iterator[Any]) -> int:
     """Write windows as .csv (with bounds), .parquet (GeoParquet) or .geojson, whole or not at all; return how many.
 
     Raises:

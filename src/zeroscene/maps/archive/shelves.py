@@ -15,7 +15,7 @@ import numpy as np
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.files import json_digest, remove_folder
-from zeroscene.maps.archive_partition import Described, Partition
+from zeroscene.maps.archive.partition import Described, Partition
 
 LARGE: Final = 32_768
 FULL: Final = 65_536

@@ -1,0 +1,1 @@
+"""Archives: windows of many rasters, encoded once and asked often."""
