@@ -36,11 +36,12 @@ from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.files import digest, write_json, write_text
 from zeroscene.maps.archive.folder import Archive, Cutting
 from zeroscene.maps.archive.partition import RASTER
-from zeroscene.maps.archive.query import Asked, ask
+from zeroscene.maps.archive.query import ask
 from zeroscene.maps.archive.region import Region
 from zeroscene.maps.archive.source import Source, Windows
 from zeroscene.maps.archive.write import write
 from zeroscene.maps.layout import Layout
+from zeroscene.maps.question import Question
 from zeroscene.methods.confidence import untrained_confidence
 from zeroscene.methods.prompts import Prompts
 from zeroscene.provenance import environment
@@ -82,13 +83,13 @@ def write_archive(folder: Path, windows: int, partitions: int) -> Archive:
     return archive
 
 
-def asked(new: int | None) -> Asked:
+def asked(new: int | None) -> Question:
     """Return the question about the known classes, and a new one that no other question has."""
     names = [f"class {i}" for i in range(KNOWN)] + ([] if new is None else [f"new {new}"])
     matrix = np.concatenate([drawn(10**6, KNOWN), *([] if new is None else [drawn(10**7 + new, 1)])])
     columns = tuple(f"dim{i}" for i in range(WIDTH))
     table = ClassTable(tuple(names), matrix, columns, "embedding", provenance={"encoder": TEXTS_BY.to_json()})
-    return Asked(Prompts.untrained(PICTURES_BY, table), table, None, untrained_confidence(100.0))
+    return Question(Prompts.untrained(PICTURES_BY, table), table, None, untrained_confidence(100.0))
 
 
 def box(archive: Archive) -> Region:

@@ -37,7 +37,7 @@ from zeroscene.scenes.synthetic.mosaic import write_mosaic
 from zeroscene.serving.label import WordModel
 from zeroscene.serving.labeller import Labeller
 from zeroscene.serving.map_list import Making, write_maps
-from zeroscene.serving.maps import Windows, question
+from zeroscene.serving.maps import Windows
 
 BATCH, CELL, ADDED = 16, 128, Adding(batch=16)
 CLASSES = ("beach", "dense_residential", "desert", "freeway", "lake", "river")
@@ -46,9 +46,9 @@ SIDES = ((12, 16), (14, 12), (16, 16), (6, 6))
 Figures = dict[str, Any]
 
 
-def labeller() -> tuple[Labeller, float]:
+def labeller() -> Labeller:
     """Make what answers in the maps; runs in workers too."""
-    return WordModel.of(CLASSES, "tiny").labeller, 0.0
+    return WordModel.of(CLASSES, "tiny").labeller
 
 
 def processor(work: Callable[[], object]) -> float:
@@ -120,11 +120,11 @@ def rates(source: str, windows: int, folder: Path) -> Figures:
 
 def mapping_rate(folder: Path) -> Figures:
     """Measure how fast a map is made of windows that are encoded."""
-    asked, gamma = labeller()
+    asked = labeller()
     encoder = asked.eye()
     raster = mosaic(folder / "map.tif", 3200, CELL)
     vectors = encode_windows(raster, Layout.of(raster, CELL), encoder, folder / "map-work", batch=BATCH, workers=1)
-    seconds = clock(lambda: map_windows(raster, vectors, question(asked, gamma)).write(folder / "map"))
+    seconds = clock(lambda: map_windows(raster, vectors, asked.question).write(folder / "map"))
     return {"windows": len(vectors), "rate": len(vectors) / seconds}
 
 

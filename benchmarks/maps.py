@@ -54,7 +54,6 @@ from zeroscene.semantics.knowledge import knowledge_table
 from zeroscene.serving.asking import Asking
 from zeroscene.serving.label import WordModel
 from zeroscene.serving.labeller import Labeller
-from zeroscene.serving.maps import question
 from zeroscene.serving.model import Model
 from zeroscene.serving.sources import Origin
 
@@ -202,10 +201,10 @@ def _copy(file: Path, to: Path) -> None:
         shutil.copyfile(file, to)
 
 
-def maps_of(truth: Truth, labeller: Labeller, gamma: float, out: Path, overlaps: Sequence[float]) -> list[Figures]:
+def maps_of(truth: Truth, labeller: Labeller, out: Path, overlaps: Sequence[float]) -> list[Figures]:
     """Return the figures of the raster, on its cells and off them, for each overlap, refined and not."""
     found = []
-    encoder, asked = labeller.eye(), question(labeller, gamma)
+    encoder, asked = labeller.eye(), labeller.question
     for off, path in ((False, truth.path), (True, truth.cropped())):
         raster = GeoRaster.open(path)
         for overlap in overlaps:
@@ -233,15 +232,15 @@ def ucmerced(pictures: Path, image_encoder: Path, out: Path) -> Figures:
     if not (out / "model" / "method.json").is_file():
         fit_and_keep("kernel", TrainingSet(store.read(), truth.seen), table, out / "model", out / "store", {})
     model = Model.load(out / "model")
-    labeller = Labeller(model.method, table, lambda: encoder, model.confidence)
-    answers = labeller.label(_embedded(out, encoder), Asking(gamma=model.gamma))
+    labeller = Labeller(model.method, table, lambda: encoder, model.confidence, gamma=model.gamma)
+    answers = labeller.label(_embedded(out, encoder), Asking())
     assert list(answers.ids) == used
     predicted = answers.best.reshape(truth.labels.shape)
-    maps = maps_of(truth, labeller, model.gamma, out, (0, 0.5))
+    maps = maps_of(truth, labeller, out, (0, 0.5))
     return {
         "pictures": len(training.ids),
         "predict": 100 * float((predicted == truth.labels).mean()),
-        "same": _same(truth, labeller, model.gamma, out, predicted),
+        "same": _same(truth, labeller, out, predicted),
         "maps": maps,
     }
 
@@ -251,12 +250,12 @@ def _embedded(out: Path, encoder: Any) -> Path:
     return out / "cells-store"
 
 
-def _same(truth: Truth, labeller: Labeller, gamma: float, out: Path, predicted: Labels) -> Figures:
+def _same(truth: Truth, labeller: Labeller, out: Path, predicted: Labels) -> Figures:
     """Return how far a map without overlap and `predict` agree: in pixels, vectors and answers."""
     raster = GeoRaster.open(truth.path)
     vectors = encode_windows(raster, Layout.of(raster, CELL, 0), labeller.eye(), out / f"windows-{truth.path.stem}-1")
     windows, pictures = vectors.read().x, EmbeddingStore.open(out / "cells-store").read().x
-    made = map_windows(raster, vectors, question(labeller, gamma))
+    made = map_windows(raster, vectors, labeller.question)
     return {
         "cells": predicted.size,
         "answers": int((made.klass == predicted).sum()),

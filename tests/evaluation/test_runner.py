@@ -153,9 +153,9 @@ def test_killed_at_any_moment_the_same_plan_ends_with_the_same_bytes(tmp_path):
             time.sleep(0.002)
         workers = children(job.pid)
         job.send_signal(kill)
-        assert job.wait(30) != 0
+        assert job.wait(120) != 0
         assert workers
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert not any(alive(worker) for worker in workers)

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mapping_world import MeanColour, painted, question
+from mapping_world import MeanColour, painted
 from rasterio import Affine
 
 from geo_world import METRE, UTM, write_raster
 from zeroscene.maps import encode
 from zeroscene.maps.archive.add import Adding, Told, add_rasters, rasters_in
 from zeroscene.maps.archive.folder import Archive, Cutting
-from zeroscene.maps.archive.query import Asked
 from zeroscene.maps.archive.time import TimeRule
 
 CELL = 8
@@ -40,11 +39,6 @@ def begun(path: Path) -> Archive:
 def added(path: Path, *places: Path, time: str | None = None) -> tuple[Archive, list[Told]]:
     archive = begun(path)
     return archive, add_rasters(archive, rasters_in(places), MeanColour(), Adding(TimeRule.of(time), batch=4))
-
-
-def asked(**how) -> Asked:
-    given = question(**how)
-    return Asked(given.method, given.table, given.minus, given.confidence)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -66,9 +66,9 @@ class Asked:
 
     eye: Killing | type[MeanColour] = MeanColour
 
-    def __call__(self) -> tuple[Labeller, float]:
+    def __call__(self) -> Labeller:
         asked = question()
-        return Labeller(asked.method, asked.table, self.eye, asked.confidence), 0.0
+        return Labeller(asked.method, asked.table, self.eye, asked.confidence)
 
 
 ADDING = Adding(batch=16)

@@ -52,8 +52,7 @@ def question(
     asked = table(classes)
     confidence: Confidence | None = None if scale is None else untrained_confidence(scale)
     method = Prompts.untrained(MeanColour.identity, asked)
-    minus = np.zeros(len(asked), np.float32)
-    return Question(method, asked, minus, confidence, table(contrast) if contrast else None)
+    return Question(method, asked, None, confidence, table(contrast) if contrast else None)
 
 
 def painted(labels: np.ndarray, cell: int, noise: int = 0, classes: Sequence[str] = tuple(COLOURS)) -> np.ndarray:

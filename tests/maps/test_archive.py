@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from archive_world import CUTTING, added, asked, begun, contents, east, labels, write
+from archive_world import CUTTING, added, begun, contents, east, labels, write
 from mapping_world import MeanColour, question
 from rasterio.warp import transform as reproject
 
@@ -33,12 +33,14 @@ from zeroscene.maps.archive.example import Likeness, example_table
 from zeroscene.maps.archive.folder import Archive, Cutting
 from zeroscene.maps.archive.maps import maps
 from zeroscene.maps.archive.pictures import add_pictures
-from zeroscene.maps.archive.query import Asked, ask
+from zeroscene.maps.archive.query import ask
 from zeroscene.maps.archive.region import Region
 from zeroscene.maps.archive.time import Period
 from zeroscene.maps.layout import Layout
 from zeroscene.maps.mapping import MapOptions, map_raster
+from zeroscene.maps.question import Question
 from zeroscene.scenes.geo import GeoRaster
+from zeroscene.semantics.table import ClassTable
 
 
 class Counting(MeanColour):
@@ -177,9 +179,9 @@ def test_a_raster_without_data_and_one_without_a_place_are_there_and_told(tmp_pa
     archive, told = added(tmp_path / "archive", tmp_path / "dark.tif", tmp_path / "nowhere.tif")
     assert told[0].notes == ("no window of it has data",)
     assert told[1].notes == ("it has no reference system: no question about a region finds it",)
-    assert len(ask(archive, asked())) == 30
+    assert len(ask(archive, question())) == 30
     with pytest.raises(OptionError, match="none of its rasters has a place on the ground"):
-        ask(archive, asked(), Region.of("0,0,1,1"))
+        ask(archive, question(), Region.of("0,0,1,1"))
 
 
 def test_metres_of_a_raster_whose_pixels_have_no_size_are_a_skip(rasters, tmp_path):
@@ -199,9 +201,10 @@ def test_another_encoder_is_refused_and_both_are_named(archive, rasters):
         ask(archive, _fitted_with(other))
 
 
-def _fitted_with(encoder: EncoderIdentity) -> Asked:
-    given = question()
-    return Asked(Likeness.of_encoder(encoder), given.table)
+def _fitted_with(encoder: EncoderIdentity) -> Question:
+    said = {"encoder": encoder.to_json()}
+    table = ClassTable(("like it",), np.ones((1, 4), np.float32), tuple("abcd"), "embedding", provenance=said)
+    return Question(Likeness.of_encoder(encoder), table)
 
 
 def test_other_windows_are_refused(archive):
@@ -237,7 +240,7 @@ def test_two_runs_do_not_add_at_once(archive, rasters):
 
 
 def test_answers_are_those_of_the_method_for_every_window(archive):
-    one = asked()
+    one = question()
     answers = ask(archive, one)
     x = np.concatenate([p.read().x for p in archive.partitions()])
     given = question()
@@ -257,18 +260,18 @@ def test_answers_are_those_of_the_method_for_every_window(archive):
 
 
 def test_the_top_are_the_most_certain_windows_of_each_class(archive):
-    answers = ask(archive, asked())
+    answers = ask(archive, question())
     every = [row for t in answers.tables() for row in t.to_pylist()]
     top = answers.top(3).to_pylist()
-    for name in asked().table.classes:
+    for name in question().table.classes:
         of_class = sorted((r["probability"] for r in every if r["class"] == name), reverse=True)
         assert [r["probability"] for r in top if r["class"] == name] == of_class[:3]
-    assert [r["class"] for r in top] == sorted((r["class"] for r in top), key=asked().table.classes.index)
+    assert [r["class"] for r in top] == sorted((r["class"] for r in top), key=question().table.classes.index)
 
 
 def test_a_class_alone_ranks_all_windows_by_its_score(archive):
     given = question(classes=["sand"], contrast=["red earth"])
-    answers = ask(archive, Asked(given.method, given.table))
+    answers = ask(archive, Question(given.method, given.table))
     found = answers.top(1000).to_pylist()
     assert len(found) == len(answers)
     assert [r["score"] for r in found] == sorted((r["score"] for r in found), reverse=True)
@@ -282,30 +285,30 @@ def test_a_region_gives_the_windows_that_touch_it(archive, tmp_path):
     ring = [*zip(lon, lat, strict=True), (lon[0], lat[0])]
     path = tmp_path / "area.geojson"
     path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
-    found = [r for t in ask(archive, asked(), Region.of(str(path))).tables() for r in t.to_pylist()]
+    found = [r for t in ask(archive, question(), Region.of(str(path))).tables() for r in t.to_pylist()]
     # The region is cells 1 to 2 of rows 2 to 3; a window covers its own cell and the next.
     assert {(r["row"], r["column"]) for r in found} == {(i, j) for i in (1, 2, 3) for j in (0, 1, 2)}
     assert {Path(r["raster"]).name for r in found} == {"west_2020.tif"}
     with pytest.raises(OptionError, match=r"lies outside of what .* holds: west 9.0"):
-        ask(archive, asked(), Region.of("20,20,21,21"))
+        ask(archive, question(), Region.of("20,20,21,21"))
 
 
 def test_a_time_gives_the_rasters_of_it(archive):
-    found = ask(archive, asked(), time=Period.of("2023")).tables()
+    found = ask(archive, question(), time=Period.of("2023")).tables()
     assert {Path(r["raster"]).name for t in found for r in t.to_pylist()} == {"east_2023.tif"}
     with pytest.raises(OptionError, match="its rasters are of 2020-01-01 to 2023-01-01"):
-        ask(archive, asked(), time=Period.of("2021"))
+        ask(archive, question(), time=Period.of("2021"))
 
 
 def test_few_windows_are_scored_as_all_are_and_nothing_is_laid_out_for_them(archive, rasters):
     for k in range(8):
         write(rasters / f"more_{2000 + k}.tif", labels(20 + k), transform=east(60 + 7 * k))
     added(archive.path, rasters, time="%Y")
-    few = ask(archive, asked(), Region.box(9.0, 48.7526, 9.0002, 48.7528))
+    few = ask(archive, question(), Region.box(9.0, 48.7526, 9.0002, 48.7528))
     found = [row for table in few.tables() for row in table.to_pylist()]
     assert not list(archive.path.rglob("rows.npy"))
     everywhere = {
-        (r["raster"], r["row"], r["column"]): r for t in ask(archive, asked()).tables() for r in t.to_pylist()
+        (r["raster"], r["row"], r["column"]): r for t in ask(archive, question()).tables() for r in t.to_pylist()
     }
     assert list(archive.path.rglob("rows.npy"))
     assert 0 < len(found) == len(few)
@@ -313,12 +316,12 @@ def test_few_windows_are_scored_as_all_are_and_nothing_is_laid_out_for_them(arch
 
 
 def test_scores_are_kept_and_a_raster_added_later_is_asked_too(archive, tmp_path):
-    first = ask(archive, asked()).top(2)
+    first = ask(archive, question()).top(2)
     kept = {p: p.stat().st_ino for p in (archive.path / "laid-out").rglob("rows.npy")}
-    assert ask(archive, asked()).top(2).equals(first)
+    assert ask(archive, question()).top(2).equals(first)
     assert {p: p.stat().st_ino for p in (archive.path / "laid-out").rglob("rows.npy")} == kept
     added(archive.path, write(tmp_path / "new.tif", labels(9), transform=east(40)))
-    names = {Path(r["raster"]).name for t in ask(archive, asked()).tables() for r in t.to_pylist()}
+    names = {Path(r["raster"]).name for t in ask(archive, question()).tables() for r in t.to_pylist()}
     assert names == {"west_2020.tif", "east_2023.tif", "new.tif"}
 
 
@@ -327,18 +330,18 @@ def test_how_partitions_share_shelves_changes_no_answer(archive, rasters, tmp_pa
     for k in range(6):
         write(rasters / f"more_{2000 + k}.tif", labels(20 + k), transform=east(60 + 7 * k))
     added(archive.path, rasters, time="%Y")
-    expected = ask(archive, asked()).top(5)
+    expected = ask(archive, question()).top(5)
     monkeypatch.setattr(archive_shelves, "FULL", full)
     monkeypatch.setattr(archive_shelves, "LARGE", full)
-    assert ask(archive, asked()).top(5).equals(expected)
+    assert ask(archive, question()).top(5).equals(expected)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".geojson"])
 def test_windows_are_written_with_their_place(archive, tmp_path, suffix):
     path = tmp_path / f"windows{suffix}"
-    assert ask(archive, asked()).write(path) == 58
-    first = ask(archive, asked()).top(1).to_pylist()[0]
-    assert ask(archive, asked()).write(path, top=1) == 4
+    assert ask(archive, question()).write(path) == 58
+    first = ask(archive, question()).top(1).to_pylist()[0]
+    assert ask(archive, question()).write(path, top=1) == 4
     if suffix == ".csv":
         head, row = path.read_text().splitlines()[:2]
         assert head.split(",")[0] == '"class"'
@@ -355,11 +358,11 @@ def test_windows_are_written_with_their_place(archive, tmp_path, suffix):
 
 def test_bad_questions_are_one_line(archive, tmp_path):
     with pytest.raises(OptionError, match="give 1 or more"):
-        ask(archive, asked()).top(0)
+        ask(archive, question()).top(0)
     with pytest.raises(OptionError, match=r"windows go to .csv"):
-        ask(archive, asked()).write(tmp_path / "w.xlsx")
+        ask(archive, question()).write(tmp_path / "w.xlsx")
     with pytest.raises(DataFormatError, match="is empty: add rasters"):
-        ask(begun(tmp_path / "empty"), asked())
+        ask(begun(tmp_path / "empty"), question())
 
 
 # --- maps and examples
@@ -368,7 +371,7 @@ def test_bad_questions_are_one_line(archive, tmp_path):
 @pytest.mark.parametrize("refine", ["none", "spatial"])
 def test_maps_are_those_of_the_rasters_to_the_bit(archive, rasters, tmp_path, refine):
     options = MapOptions(refine=refine)
-    made = list(maps(ask(archive, asked()), question(), options))
+    made = list(maps(ask(archive, question()), options))
     assert len(made) == 2
     for source, found in made:
         raster = GeoRaster.open(source.path)
@@ -384,13 +387,13 @@ def test_maps_are_those_of_the_rasters_to_the_bit(archive, rasters, tmp_path, re
 def test_maps_need_no_raster(archive, rasters):
     for path in rasters.iterdir():
         path.unlink()
-    assert all(made.counts() for _, made in maps(ask(archive, asked()), question()))
+    assert all(made.counts() for _, made in maps(ask(archive, question())))
 
 
 def test_a_map_of_a_region_is_without_data_outside(archive):
-    whole = {s.fingerprint: m for s, m in maps(ask(archive, asked()), question())}
+    whole = {s.fingerprint: m for s, m in maps(ask(archive, question()))}
     region = Region.box(9.0, 48.7526, 9.0003, 48.7528)
-    for source, made in maps(ask(archive, asked(), region), question()):
+    for source, made in maps(ask(archive, question(), region)):
         kept = made.klass >= 0
         assert 0 < kept.sum() < (whole[source.fingerprint].klass >= 0).sum()
         np.testing.assert_array_equal(made.klass[kept], whole[source.fingerprint].klass[kept])
@@ -399,14 +402,14 @@ def test_a_map_of_a_region_is_without_data_outside(archive):
 
 def test_a_picture_finds_windows_like_it(archive, tmp_path):
     blue = save(tmp_path / "blue.png", np.full((16, 16, 3), (40, 40, 200), np.uint8))
-    answers = ask(archive, Asked(Likeness.of_encoder(MeanColour.identity), example_table(blue, MeanColour())))
-    best = ask(archive, asked()).top(1).to_pylist()
+    answers = ask(archive, Question(Likeness.of_encoder(MeanColour.identity), example_table(blue, MeanColour())))
+    best = ask(archive, question()).top(1).to_pylist()
     lake = next(r for r in best if r["class"] == "blue lake")
     found = answers.top(3).to_pylist()
     assert found[0]["score"] > 0.95
     assert (lake["raster"], lake["row"], lake["column"]) in {(r["raster"], r["row"], r["column"]) for r in found}
     with pytest.raises(EncoderMismatchError, match="was not encoded by"):
-        ask(archive, Asked(Likeness.of_encoder(MeanColour.identity), question().table))
+        ask(archive, Question(Likeness.of_encoder(MeanColour.identity), question().table))
 
 
 # --- whole pictures
@@ -427,7 +430,7 @@ def test_pictures_are_one_window_each_and_new_ones_alone_are_encoded(tmp_path):
     again = {Path(t.path).name: t for t in add_pictures(archive, rasters_in([folder]), Counting())}
     assert Counting.count == 1
     assert [again[name].state for name in ("new.png", "same.png", "broken.png")] == ["added", "there", "skipped"]
-    assert len(ask(archive, asked())) == 6
+    assert len(ask(archive, question())) == 6
     with_place = write_raster(tmp_path / "placed.tif", noise(3, 30, 30))
     add_pictures(archive, [with_place], MeanColour())
-    assert len(ask(archive, asked(), Region.of("8,48,10,49"))) == 1
+    assert len(ask(archive, question(), Region.of("8,48,10,49"))) == 1

@@ -219,7 +219,7 @@ def test_another_encoder_than_that_of_the_method_is_refused(raster, tmp_path):
 
 def test_a_question_that_cannot_be_answered_is_refused():
     with pytest.raises(OptionError, match="name the others"):
-        question(["sand"])
+        question(["sand"]).require_probability()
     with pytest.raises(OptionError, match="grids of tokens"):
         Question(DSVA(), table(), np.zeros(4, np.float32))
 

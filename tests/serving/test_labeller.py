@@ -1,5 +1,6 @@
 """The labeller: from pictures and words to answers, honest about how sure they are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -185,10 +186,10 @@ def test_kept_scores_answer_as_scores_made_anew(tmp_path: Path, tiny_pictures: P
 
     model = WordModel.of(["lake", "freeway", "snow mountain"])
     store = extract(SceneFolder.open(tiny_pictures), model.dual.image, tmp_path / "store")
-    for asking in (Asking(), Asking(least=0.9), Asking(gamma=0.3)):
-        anew = model.labeller.answer(store.read(), asking)
-        kept = answer_store(store, model.method, model.table, model.confidence, asking)
+    for asking, gamma in ((Asking(), 0.0), (Asking(least=0.9), 0.0), (Asking(), 0.3)):
+        anew = replace(model.labeller, gamma=gamma).answer(store.read(), asking)
+        kept = answer_store(store, model.method, model.table, model.confidence, gamma, asking)
         assert list(kept.rows()) == list(anew.rows())
     more = WordModel.of(["lake", "freeway", "snow mountain", "bridge"])
-    again = answer_store(store, model.method, more.table, model.confidence, Asking())
+    again = answer_store(store, model.method, more.table, model.confidence, 0.0, Asking())
     assert again.made["computed"] == ["bridge"]

@@ -20,12 +20,11 @@ from zeroscene.cli.common import (
     plural,
     table,
 )
-from zeroscene.cli.ray import Ray
+from zeroscene.cli.rasters import WINDOWS, Bands, Gsd, Ray, Window, bands_of, on_ray
 from zeroscene.cli.words import SaidTexts
 from zeroscene.errors import OptionError
 
 app = typer.Typer(no_args_is_help=True, help="Encode many rasters once; ask for classes, places and changes.")
-WINDOWS = "Windows"
 
 
 @app.command(
@@ -65,9 +64,7 @@ def add(
         str | None,
         typer.Option("--encoder", help="Model folder, hub id, or tiny; that of the archive.", rich_help_panel=ENCODER),
     ] = None,
-    window: Annotated[
-        str | None, typer.Option("--window", help="Side of a window: '110 m', or pixels.", rich_help_panel=WINDOWS)
-    ] = None,
+    window: Window = None,
     overlap: Annotated[
         float | None,
         typer.Option("--overlap", help="Share by which windows overlap; 0.5 at first.", rich_help_panel=WINDOWS),
@@ -75,14 +72,8 @@ def add(
     time: Annotated[
         str | None, typer.Option("--time", help="A time, a pattern of file names, or tag.", rich_help_panel=WHERE)
     ] = None,
-    bands: Annotated[
-        str | None,
-        typer.Option("--bands", help="Red, green and blue, such as 4,3,2; or one.", rich_help_panel=WINDOWS),
-    ] = None,
-    gsd: Annotated[
-        float | None,
-        typer.Option("--gsd", help="Metres a pixel, where the rasters do not say.", rich_help_panel=WINDOWS),
-    ] = None,
+    bands: Bands = None,
+    gsd: Gsd = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="A picture is one window.", rich_help_panel=WINDOWS)
     ] = False,
@@ -107,30 +98,21 @@ def add(
     one_of("--pooling", pooling, ("auto", "cls", "mean", "projection"))
     if ray is not None and pictures:
         raise OptionError("--ray is for rasters, not for --pictures; leave one of them out")
-    adding = Adding(TimeRule.of(time), _bands(bands), gsd)
+    adding = Adding(TimeRule.of(time), bands_of(bands), gsd)
     found = rasters_in(places)
     opened, eye = begin(
         archive, found, encoder, window, overlap, adding, precision=precision, pooling=pooling, download=download
     )
-    if ray is not None:
-        from zeroscene.maps.archive.cluster import add_rasters_on
-        from zeroscene.maps.cluster import cluster
+    with on_ray(ray) as workers:
+        if workers is None:
+            encode = add_pictures if pictures else add_rasters
+            done = encode(opened, found, eye, adding, lambda told: tell(told, output))
+        else:
+            from zeroscene.maps.archive.cluster import add_rasters_on
 
-        again = Reopened(archive, precision, download)
-        with cluster(ray) as workers:
+            again = Reopened(archive, precision, download)
             done = add_rasters_on(workers, opened, found, again, adding, lambda told: tell(told, output))
-    else:
-        done = (add_pictures if pictures else add_rasters)(opened, found, eye, adding, lambda told: tell(told, output))
     summary(opened, done, output)
-
-
-def _bands(given: str | None) -> tuple[int, ...] | None:
-    if given is None:
-        return None
-    try:
-        return tuple(int(band) for band in given.split(","))
-    except ValueError:
-        raise OptionError(f"--bands {given!r} are no numbers of bands; give them like 4,3,2") from None
 
 
 @app.command(
@@ -205,7 +187,7 @@ def query(
     as_json: Json = False,
 ) -> None:
     """Ask, filter, rank."""
-    from zeroscene.cli.archive_asking import asked_example, asked_of, asked_text, labeller, region_of
+    from zeroscene.cli.archive_asking import asked_example, asked_text, labeller, region_of
     from zeroscene.maps.archive.folder import Archive
     from zeroscene.maps.archive.query import ask
     from zeroscene.maps.archive.table import check_suffix
@@ -228,11 +210,11 @@ def query(
         notes = answers.notes
         write_windows(answers, top, out, output)
     else:
-        who, gamma = labeller(opened, classes, model, words)
-        answers = ask(opened, asked_of(who, gamma), place, when)
+        who = labeller(opened, classes, model, words)
+        answers = ask(opened, who.question, place, when)
         notes = (*who.notes, *answers.notes)
         if maps is not None:
-            write_maps(answers, who, gamma, maps, output)
+            write_maps(answers, maps, output)
         else:
             write_windows(answers, top, out, output)
     for note in notes:
@@ -282,12 +264,11 @@ def change(
     from zeroscene.maps.archive.change_files import write_changes
     from zeroscene.maps.archive.folder import Archive
     from zeroscene.maps.archive.time import Period
-    from zeroscene.serving.maps import question
 
     output, opened = Output(as_json), Archive.open(archive)
     times, place = (Period.of(before), Period.of(after)), region_of(region)
-    who, gamma = labeller(opened, classes, model, Words(texts, template, text_encoder, download, encoder))
-    asked = question(who, gamma)
+    who = labeller(opened, classes, model, Words(texts, template, text_encoder, download, encoder))
+    asked = who.question
     made = {
         "archive": str(archive), "from": str(times[0]), "to": str(times[1]), "region": region,
         "classes": list(asked.table.classes), "method": asked.method.name,

@@ -1,6 +1,5 @@
 """What the commands of an archive have in common: options, and who is asked about its windows."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +12,8 @@ from zeroscene.errors import OptionError
 if TYPE_CHECKING:
     from zeroscene.encoders.base import ImageEncoder
     from zeroscene.maps.archive.folder import Archive
-    from zeroscene.maps.archive.query import Asked
     from zeroscene.maps.archive.region import Region
+    from zeroscene.maps.question import Question
     from zeroscene.serving.labeller import Labeller
     from zeroscene.serving.sources import Origin
 
@@ -89,56 +88,28 @@ def eye_of(archive: "Archive", words: Words) -> "ImageEncoder":
     return origin_of(archive, words.encoder).open(archive.encoder, download=words.download)
 
 
-def labeller(
-    archive: "Archive", classes: list[str] | None, model: Path | None, words: Words
-) -> "tuple[Labeller, float]":
-    """Return who is asked about classes, and the gamma of a model.
+def labeller(archive: "Archive", classes: list[str] | None, model: Path | None, words: Words) -> "Labeller":
+    """Return who is asked about classes.
 
     Raises:
         OptionError: neither classes nor a model are named.
     """
-    if model is not None:
-        return _fitted(classes, model, words)
-    if not classes:
+    from zeroscene.serving.labellers import labeller_of
+
+    if model is None and not classes:
         raise OptionError("name what to look for: --classes, --text, --example, or a --model")
-    return _worded(archive, classes, words), 0.0
+    return labeller_of(
+        classes,
+        model=model,
+        encoder=None if model is not None else origin_of(archive, words.encoder).encoder,
+        texts=words.texts,
+        templates=words.template,
+        text_encoder=words.text_encoder,
+        download=words.download,
+    )
 
 
-def _fitted(classes: list[str] | None, model: Path, words: Words) -> "tuple[Labeller, float]":
-    from zeroscene.serving.labeller import Labeller
-    from zeroscene.serving.model import Model
-
-    loaded = Model.load(model)
-    asked = loaded.classes(classes, words.text_encoder, words.download)
-    contrast = loaded.contrast(asked) if len(asked) == 1 else None
-    return Labeller(loaded.method, asked, lambda: loaded.encoder(None), loaded.confidence, contrast), loaded.gamma
-
-
-def _worded(archive: "Archive", classes: Sequence[str], words: Words) -> "Labeller":
-    from zeroscene.encoders.dual import load_dual_encoder
-    from zeroscene.semantics.reading import read_table
-    from zeroscene.serving.class_names import class_names
-    from zeroscene.serving.label import WordModel
-
-    encoder = origin_of(archive, words.encoder).encoder
-    named = [part.strip() for word in classes for part in word.split(",") if part.strip()]
-    if len(named) == 1 and Path(named[0]).suffix in (".csv", ".safetensors", ".bank"):
-        held = read_table(Path(named[0]))
-        return WordModel(encoder, load_dual_encoder(encoder, download=words.download), held).labeller
-    said = class_names(named)
-    return WordModel.of(said, encoder, texts=words.texts, templates=words.template, download=words.download).labeller
-
-
-def asked_of(labeller: "Labeller", gamma: float) -> "Asked":
-    """Return a labeller as a question about windows."""
-    from zeroscene.maps.archive.query import Asked
-    from zeroscene.serving.asking import Asking, subtracted
-
-    minus = subtracted(labeller.method, labeller.table.classes, Asking(gamma=gamma))
-    return Asked(labeller.method, labeller.table, minus, labeller.confidence)
-
-
-def asked_text(archive: "Archive", text: str, words: Words) -> "Asked":
+def asked_text(archive: "Archive", text: str, words: Words) -> "Question":
     """Return a text, said as it is, as a question about windows."""
     from zeroscene.serving.label import WordModel
 
@@ -146,12 +117,12 @@ def asked_text(archive: "Archive", text: str, words: Words) -> "Asked":
         raise OptionError("--text is empty; say what to look for")
     encoder = origin_of(archive, words.encoder).encoder
     model = WordModel.of([text], encoder, texts={text: [text]}, templates=["{}"], download=words.download)
-    return asked_of(model.labeller, 0.0)
+    return model.labeller.question
 
 
-def asked_example(archive: "Archive", picture: Path, words: Words) -> "Asked":
+def asked_example(archive: "Archive", picture: Path, words: Words) -> "Question":
     """Return a picture as a question about windows."""
     from zeroscene.maps.archive.example import Likeness, example_table
-    from zeroscene.maps.archive.query import Asked
+    from zeroscene.maps.question import Question
 
-    return Asked(Likeness.of_encoder(archive.encoder), example_table(picture, eye_of(archive, words)))
+    return Question(Likeness.of_encoder(archive.encoder), example_table(picture, eye_of(archive, words)))

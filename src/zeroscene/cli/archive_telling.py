@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from zeroscene.maps.archive.add import Told
     from zeroscene.maps.archive.folder import Archive
     from zeroscene.maps.archive.query import Answers
-    from zeroscene.serving.labeller import Labeller
 
 _SHOWN = 10
 
@@ -73,18 +72,17 @@ def _size(size: int) -> str:
     return size_text(size)
 
 
-def write_maps(answers: "Answers", who: "Labeller", gamma: float, out: Path, output: Output) -> None:
+def write_maps(answers: "Answers", out: Path, output: Output) -> None:
     """Write the map of each raster that was asked about."""
     from zeroscene.maps.archive.maps import folders
     from zeroscene.maps.archive.maps import maps as maps_of
     from zeroscene.maps.archive.partition import RASTER
-    from zeroscene.serving.maps import question
 
     rasters = [one.partition.sources[0] for one in answers.chosen if one.partition.kind == RASTER]
     if not rasters:
         raise OptionError("there are only whole pictures there, which have no maps; ask for --top or -o")
     names, made = folders(rasters), []
-    for source, scene in maps_of(answers, question(who, gamma)):
+    for source, scene in maps_of(answers):
         folder = out / names[source.fingerprint]
         scene.write(folder)
         output.say(f"{folder / 'map.tif'}: {scene.summary}")

@@ -284,11 +284,10 @@ def _table(
     """Return the table that a bank is made of: a file, words through an encoder, or rows of the knowledge base."""
     from zeroscene.errors import OptionError
     from zeroscene.semantics.knowledge import knowledge_table
-    from zeroscene.semantics.reading import read_table
-    from zeroscene.serving.class_names import class_names
+    from zeroscene.serving.class_names import class_names, given_table
 
-    if names and len(names) == 1 and Path(names[0]).suffix in (".csv", ".safetensors", ".bank"):
-        return read_table(Path(names[0]))
+    if (held := given_table(names or ())) is not None:
+        return held
     asked = class_names(names, dataset, folder)
     if encoder is not None:
         return _spoken(kept, asked, encoder, texts, template, download)

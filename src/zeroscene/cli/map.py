@@ -21,18 +21,14 @@ from zeroscene.cli.common import (
     plural,
     table,
 )
-from zeroscene.cli.ray import Ray, on_ray
+from zeroscene.cli.rasters import WINDOWS, Bands, Gsd, Ray, Window, bands_of, on_ray
 from zeroscene.cli.words import SaidTexts
-from zeroscene.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from zeroscene.maps.scene_map import SceneMap
-    from zeroscene.serving.labeller import Labeller
 
 NAME, PANEL = "map", "Learn and predict"
-WINDOWS, ANSWERS = "Windows", "Answers"
+ANSWERS = "Answers"
 HELP = manual(
     """
 Map the scene classes of a raster, wall to wall.
@@ -89,24 +85,16 @@ def command(
             rich_help_panel=ENCODER,
         ),
     ] = None,
-    window: Annotated[
-        str | None, typer.Option("--window", help="Side of a window: '110 m', or pixels.", rich_help_panel=WINDOWS)
-    ] = None,
+    window: Window = None,
     overlap: Annotated[
         float, typer.Option("--overlap", help="Share by which windows overlap.", rich_help_panel=WINDOWS)
     ] = 0.5,
-    gsd: Annotated[
-        float | None,
-        typer.Option("--gsd", help="Metres a pixel, where the raster does not say.", rich_help_panel=WINDOWS),
-    ] = None,
+    gsd: Gsd = None,
     encoder_gsd: Annotated[
         float | None,
         typer.Option("--encoder-gsd", help="Metres a pixel the encoder was trained on.", rich_help_panel=WINDOWS),
     ] = None,
-    bands: Annotated[
-        str | None,
-        typer.Option("--bands", help="Red, green and blue, such as 4,3,2; or one.", rich_help_panel=WINDOWS),
-    ] = None,
+    bands: Bands = None,
     refine: Annotated[
         str, typer.Option("--refine", help="none, or spatial: cells correct each other.", rich_help_panel=ANSWERS)
     ] = "none",
@@ -132,21 +120,24 @@ def command(
     """Look, ask, vote, write."""
     from zeroscene.maps.mapping import MapOptions
     from zeroscene.scenes.geo import GeoRaster
+    from zeroscene.serving.labellers import labeller_of
     from zeroscene.serving.maps import Windows, write_map
 
     one_of("--refine", refine, REFINEMENTS)
     output = Output(as_json)
     options = MapOptions.of({"refine": refine, "least": least, "share": share}, "map")
-    wanted, windows = _bands(bands), Windows(window, overlap, gsd, encoder_gsd)
-    maker = _maker(model, classes, encoder, texts, template, text_encoder, download, gamma)
+    wanted, windows = bands_of(bands), Windows(window, overlap, gsd, encoder_gsd)
+    maker = partial(
+        labeller_of, classes, model=model, encoder=encoder, texts=texts, templates=template,
+        text_encoder=text_encoder, gamma=gamma, download=download,
+    )  # fmt: skip
     if len(rasters) == 1 and ray is None:
         opened = GeoRaster.open(rasters[0], wanted)
-        labeller, minus = maker()
-        _tell(write_map(opened, labeller, out, windows, options, gamma=minus, store=store), out, output)
+        _tell(write_map(opened, maker(), out, windows, options, store=store), out, output)
         return
     from zeroscene.serving.map_list import Making, write_maps
 
-    making = Making(maker, windows, options, None if wanted is None else tuple(wanted))
+    making = Making(maker, windows, options, wanted)
     with on_ray(ray) as workers:
         made = write_maps(rasters, making, out, store=store, ray=workers)
     for one in made:
@@ -154,68 +145,6 @@ def command(
         for note in one.notes:
             typer.echo(f"note: {one.raster}: {note}", err=True)
     output.result({"maps": [one.to_json() for one in made]})
-
-
-def _maker(
-    model: Path | None,
-    classes: list[str] | None,
-    encoder: str | None,
-    texts: str,
-    template: list[str] | None,
-    text_encoder: str | None,
-    download: bool,
-    gamma: float | None,
-) -> "Callable[[], tuple[Labeller, float]]":
-    """Return what makes the labeller and gamma, here or in a worker."""
-    if model is not None:
-        return partial(_fitted, model, classes, encoder, text_encoder, download, gamma)
-    return partial(_worded, classes, encoder or "tiny", texts, template, download)
-
-
-def _bands(given: str | None) -> list[int] | None:
-    if given is None:
-        return None
-    try:
-        return [int(band) for band in given.split(",")]
-    except ValueError:
-        raise OptionError(f"--bands {given!r} are no numbers of bands; give them like 4,3,2") from None
-
-
-def _fitted(
-    model: Path,
-    classes: list[str] | None,
-    encoder: str | None,
-    text_encoder: str | None,
-    download: bool,
-    gamma: float | None,
-) -> "tuple[Labeller, float]":
-    """Return what answers by a model, and its gamma."""
-    from zeroscene.serving.labeller import Labeller
-    from zeroscene.serving.model import Model
-
-    loaded = Model.load(model)
-    asked = loaded.classes(classes, text_encoder, download)
-    contrast = loaded.contrast(asked) if len(asked) == 1 else None
-    eye = lambda: loaded.encoder(encoder, download=download)  # noqa: E731
-    minus = loaded.gamma if gamma is None else gamma
-    return Labeller(loaded.method, asked, eye, loaded.confidence, contrast), minus
-
-
-def _worded(
-    classes: list[str] | None, encoder: str, texts: str, template: list[str] | None, download: bool
-) -> "tuple[Labeller, float]":
-    """Return what answers by the words of an image-text model, and gamma, which is 0: it has seen no class."""
-    from zeroscene.encoders.dual import load_dual_encoder
-    from zeroscene.semantics.reading import read_table
-    from zeroscene.serving.class_names import class_names
-    from zeroscene.serving.label import WordModel
-
-    words = [part.strip() for word in classes or () for part in word.split(",") if part.strip()]
-    if len(words) == 1 and Path(words[0]).suffix in (".csv", ".safetensors", ".bank"):
-        held = read_table(Path(words[0]))
-        return WordModel(encoder, load_dual_encoder(encoder, download=download), held).labeller, 0.0
-    made = WordModel.of(class_names(words), encoder, texts=texts, templates=template, download=download)
-    return made.labeller, 0.0
 
 
 def _tell(made: "SceneMap", out: Path, output: Output) -> None:

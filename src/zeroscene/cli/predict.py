@@ -78,18 +78,13 @@ def command(
     """Score the pictures and write the best class of each."""
     from zeroscene.cli.common import asking, tell
     from zeroscene.serving.answers import check_suffix
-    from zeroscene.serving.labeller import Labeller
     from zeroscene.serving.model import Model
 
     if out is not None:
         check_suffix(out)
     output, wish = Output(as_json), asking(refine, least, precision)
-    loaded = Model.load(model)
-    table = loaded.classes(classes, text_encoder, download)
-    contrast = loaded.contrast(table) if len(table) == 1 else None
-    labeller = Labeller(
-        loaded.method, table, lambda: loaded.encoder(encoder, download=download), loaded.confidence, contrast
+    labeller = Model.load(model).labeller(
+        classes, encoder=encoder, text_encoder=text_encoder, gamma=gamma, download=download
     )
-    wish = replace(wish, gamma=loaded.gamma if gamma is None else gamma)
     answers = labeller.label(pictures, wish, examples=examples, beside=out)
     tell(replace(answers, made={"model": str(model), **answers.made}), out, output)

@@ -131,6 +131,7 @@ def map_raster(
 
     Raises:
         EncoderMismatchError: the method was fitted with another encoder, or the folder holds vectors of one.
+        OptionError: a single class has nothing to be set against.
         PictureError: the file cannot be decoded.
         StoreError: the folder belongs to another raster or layout, or cannot be written.
     """
@@ -140,6 +141,7 @@ def map_raster(
             f"the fitted {question.method.name} needs encoder {expected.name!r} ({expected.output}), not "
             f"{encoder.identity.name!r} ({encoder.identity.output}); give the one it was fitted with"
         )
+    question.require_probability()
     return map_windows(raster, encode_windows(raster, layout, encoder, work), question, options)
 
 
@@ -156,8 +158,10 @@ def map_windows(
 
     Raises:
         EncoderMismatchError: the vectors come from another encoder than that of the method.
+        OptionError: a single class has nothing to be set against.
         StoreError: a file is damaged, or there is no room beside the vectors.
     """
+    question.require_probability()
     given = options or MapOptions()
     ready = vectors.cell_share >= given.share
     asked = _Asked(vectors, question, _in_order(raster, vectors.layout))
@@ -290,7 +294,7 @@ def _provenance(raster: GeoRaster, vectors: WindowVectors, question: Question, o
         "method": {"name": method.name, "options": method.options.model_dump(mode="json")},
         "seen": list(method.require_fitted().seen) if method.learns else [],
         "classes": dict(question.table.provenance),
-        "subtracted": {name: float(v) for name, v in zip(question.table.classes, question.minus, strict=True) if v},
+        "subtracted": {name: float(v) for name, v in zip(question.table.classes, question.offsets, strict=True) if v},
         "probabilities": "of the model" if question.confidence is not None else "relative: nobody calibrated the model",
         "options": options.model_dump(mode="json"),
         "environment": environment(),

@@ -1,4 +1,4 @@
-"""What is asked of a map: a fitted method and classes; how its scores become the distributions that are voted on."""
+"""What is asked of windows: a fitted method and classes; how its scores become the distributions that are voted on."""
 
 from dataclasses import dataclass
 
@@ -29,30 +29,37 @@ class Question:
     Attributes:
         method: fitted, of one vector a picture.
         table: the C classes.
-        minus: (C,) what is subtracted from the scores of each class: gamma from seen ones where others are asked about.
+        minus: (C,) what is subtracted from the scores of each class: gamma from seen ones where others are asked
+            about; nothing where None.
         confidence: turns scores into probabilities, where known.
         contrast: classes that nobody asks about, against which a single class has a probability.
 
     Raises:
-        OptionError: the method looks at more than one vector a picture, or a single class has nothing to be set
-            against.
+        OptionError: the method looks at more than one vector a picture.
         EncoderMismatchError: the class vectors mean something else than those of the fit.
         DataFormatError: there is no class.
     """
 
     method: AnyMethod
     table: ClassTable
-    minus: Matrix
+    minus: Matrix | None = None
     confidence: Confidence | None = None
     contrast: ClassTable | None = None
 
     def __post_init__(self) -> None:
         if self.method.reads != "vectors":
             raise OptionError(
-                f"a map is made of one vector a window, and {self.method.name} looks at grids of tokens; fit another "
-                "method"
+                f"a window of a map or an archive is one vector, and {self.method.name} looks at grids of tokens; fit "
+                "another method"
             )
         self.method.check_table(self.table)
+
+    def require_probability(self) -> None:
+        """Make sure that answers have probabilities, which cells vote with.
+
+        Raises:
+            OptionError: a single class has nothing to be set against.
+        """
         if self.alone and (self.contrast is None or self.confidence is None):
             raise OptionError("one class alone has no probability with this model: name the others it may be")
 
@@ -66,13 +73,18 @@ class Question:
         """Columns of `distributions`: one a class, and one for everything else where a class is alone."""
         return 2 if self.alone else len(self.table)
 
+    @property
+    def offsets(self) -> Matrix:
+        """What is subtracted from the scores of each class, (C,)."""
+        return np.zeros(len(self.table), np.float32) if self.minus is None else self.minus
+
     def scores(self, x: Matrix) -> Matrix:
         """Return (N, C) scores of (N, D) vectors of the method's encoder, calibrated."""
         encoder = self.method.require_fitted().encoder
         found = np.empty((len(x), len(self.table)), np.float32)
         for start in range(0, len(x), _ROWS):
             part = slice(start, start + _ROWS)
-            found[part] = self.method.scores(_embeddings(x[part], encoder), self.table).values - self.minus
+            found[part] = self.method.scores(_embeddings(x[part], encoder), self.table).values - self.offsets
         return found
 
     def logit_scale(self, sample: Matrix) -> float:

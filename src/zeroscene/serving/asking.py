@@ -1,4 +1,4 @@
-"""How a user wants pictures to be answered, and the calibration that every way of answering begins with."""
+"""How a user wants pictures to be answered, and the calibration that every answer begins with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from zeroscene import names
 from zeroscene.errors import OptionError
-from zeroscene.methods.contract import Scores
 from zeroscene.methods.registry import AnyMethod
 from zeroscene.methods.transduction.refine import TransductionOptions
+
+Vector = npt.NDArray[np.float32]
 
 UNCALIBRATED: Final = (
     "this model turns no scores into probabilities: fit it on labelled pictures of more classes, so that some can be "
@@ -24,7 +25,6 @@ class Asking:
     """How pictures are answered.
 
     Attributes:
-        gamma: what is subtracted from the scores of classes seen in the fit, where others are asked about too.
         refine: let the set of pictures correct its scores (methods/transduction); None answers each picture alone.
         least: answers of less probability become `none of these`.
         precision: wanted share of right answers; less sure ones become `none of these`.
@@ -33,7 +33,6 @@ class Asking:
         OptionError: a number out of range, or both ways to give no answer.
     """
 
-    gamma: float = 0.0
     refine: TransductionOptions | None = None
     least: float | None = None
     precision: float | None = None
@@ -46,17 +45,10 @@ class Asking:
                 raise OptionError(f"{what} {value:g} does not lie between 0 and 1")
 
 
-def calibrate(method: AnyMethod, scores: Scores, asking: Asking) -> float:
-    """Subtract gamma from the columns of seen classes where there are others too; return what was subtracted."""
-    minus = subtracted(method, scores.classes, asking)
-    scores.values[...] -= minus
-    return asking.gamma if minus.any() else 0.0
-
-
-def subtracted(method: AnyMethod, classes: Sequence[str], asking: Asking) -> npt.NDArray[np.float32]:
+def subtracted(method: AnyMethod, classes: Sequence[str], gamma: float) -> Vector:
     """Return what calibration takes from each class: gamma from seen ones where there are others too, else nothing."""
     known = {names.key(name) for name in method.require_fitted().seen}
     is_seen = np.array([names.key(name) in known for name in classes])
     if is_seen.all():
         is_seen[:] = False
-    return np.where(is_seen, asking.gamma, 0.0).astype(np.float32)
+    return np.where(is_seen, gamma, 0.0).astype(np.float32)

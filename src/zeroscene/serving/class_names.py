@@ -2,8 +2,33 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zeroscene.errors import DatasetNotFoundError, OptionError
+
+if TYPE_CHECKING:
+    from zeroscene.semantics.table import ClassTable
+
+_TABLES = (".csv", ".safetensors", ".bank")
+
+
+def given_table(given: Sequence[str]) -> "ClassTable | None":
+    """Return the class table of the one table file or class bank that a user gave; None where names were given.
+
+    Raises:
+        DatasetNotFoundError: there is no such file.
+        DataFormatError: it holds no class table; what is wrong is named.
+    """
+    if len(given) == 1 and Path(given[0]).suffix in _TABLES:
+        from zeroscene.semantics.reading import read_table
+
+        return read_table(Path(given[0]))
+    return None
+
+
+def named(given: Sequence[str]) -> tuple[str, ...]:
+    """Return class names that a user gave with commas between, or as files; errors as for `class_names`."""
+    return class_names([part.strip() for word in given for part in word.split(",") if part.strip()])
 
 
 def class_names(given: Sequence[str] | None, dataset: str | None = None, folder: Path | None = None) -> tuple[str, ...]:

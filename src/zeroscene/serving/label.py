@@ -19,6 +19,7 @@ from zeroscene.semantics.text import text_table
 from zeroscene.semantics.text_cache import CachedTextEncoder
 from zeroscene.serving.answers import Answers
 from zeroscene.serving.asking import Asking
+from zeroscene.serving.class_names import given_table, named
 from zeroscene.serving.labeller import Labeller
 from zeroscene.serving.model import CONFIDENCE, keep
 from zeroscene.serving.sources import Origin
@@ -75,6 +76,31 @@ class WordModel:
         told = self_check(dual.image, dual.text).warnings
         return cls(encoder, dual, table, contrast, (*told, *words.notes, *prompt_warnings(table, reader)))
 
+    @classmethod
+    def asked(
+        cls,
+        wanted: Sequence[str],
+        encoder: str = "tiny",
+        *,
+        texts: str | Mapping[str, str | Sequence[str]] = AUTO,
+        templates: Sequence[str] | None = None,
+        download: bool = False,
+    ) -> "WordModel":
+        """Return the model for classes as a user asks for them.
+
+        Args:
+            wanted: one table or bank of vectors of the model's own text tower, which is read as it is, or names with
+                commas between, `@FILE` for one a line.
+            encoder, texts, templates, download: as in `of`.
+
+        Raises:
+            EncoderError, OptionError, DuplicateNameError, UnknownNameError: as in `of`.
+            DatasetNotFoundError, DataFormatError: there is no such file, or it is damaged.
+        """
+        if (given := given_table(wanted)) is not None:
+            return cls(encoder, load_dual_encoder(encoder, download=download), given)
+        return cls.of(named(wanted), encoder, texts=texts, templates=templates, download=download)
+
     @cached_property
     def method(self) -> Prompts:
         """Cosines of pictures and words."""
@@ -88,7 +114,9 @@ class WordModel:
     @property
     def labeller(self) -> Labeller:
         """What answers about pictures."""
-        return Labeller(self.method, self.table, lambda: self.dual.image, self.confidence, self.contrast, self.notes)
+        return Labeller(
+            self.method, self.table, lambda: self.dual.image, self.confidence, self.contrast, notes=self.notes
+        )
 
     def save(self, folder: Path) -> None:
         """Keep encoder, method and classes in a folder: a model for `predict`, `classes add` and Python.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.store import EmbeddingStore
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import OptionError
+from zeroscene.maps.question import Question
 from zeroscene.methods.anyshot import AnyShot, Examples, refine_with
 from zeroscene.methods.confidence import Confidence, Mask, softmax
 from zeroscene.methods.contract import Matrix, Scores
@@ -18,7 +20,7 @@ from zeroscene.methods.registry import AnyMethod
 from zeroscene.methods.transduction.refine import Refined, TransductionOptions, refine
 from zeroscene.semantics.table import ClassTable
 from zeroscene.serving.answers import Answers
-from zeroscene.serving.asking import UNCALIBRATED, Asking, calibrate
+from zeroscene.serving.asking import UNCALIBRATED, Asking, subtracted
 from zeroscene.serving.large import MANY, answer_store
 from zeroscene.serving.stores import embedded, is_store, labelled
 
@@ -33,6 +35,7 @@ class Labeller:
         eye: opens the image encoder of the method; asked only where pictures have to be embedded.
         confidence: turns scores into probabilities, where known.
         contrast: classes that nobody asks about, against which a single class has a probability.
+        gamma: what is subtracted from the scores of classes seen in the fit, where others are asked about too.
         notes: what a user should know beforehand, a sentence each.
     """
 
@@ -41,7 +44,18 @@ class Labeller:
     eye: Callable[[], ImageEncoder]
     confidence: Confidence | None = None
     contrast: ClassTable | None = None
+    gamma: float = 0.0
     notes: tuple[str, ...] = ()
+
+    @property
+    def question(self) -> Question:
+        """What is asked about the windows of a raster, or of an archive.
+
+        Raises:
+            OptionError: the method needs more than one vector a window.
+        """
+        minus = subtracted(self.method, self.table.classes, self.gamma)
+        return Question(self.method, self.table, minus, self.confidence, self.contrast)
 
     def label(
         self, pictures: Path, asking: Asking, *, examples: Path | None = None, beside: Path | None = None
@@ -63,7 +77,7 @@ class Labeller:
         if examples is None and asking.refine is None and len(self.table) > 1 and is_store(pictures):
             store = EmbeddingStore.open(pictures)
             if store.manifest.count >= MANY:
-                answers = answer_store(store, self.method, self.table, self.confidence, asking)
+                answers = answer_store(store, self.method, self.table, self.confidence, self.gamma, asking)
                 return replace(answers, notes=self.notes)
         grid = self.method.reads == "grids"
         with ExitStack() as opened:
@@ -74,12 +88,14 @@ class Labeller:
     def answer(self, x: Embeddings, asking: Asking, examples: Embeddings | None = None) -> Answers:
         """Return the answers about embedded pictures; arguments and errors as in `label`."""
         scores = self.method.scores(x, self.table)
-        made = {"method": self.method.name, "gamma": calibrate(self.method, scores, asking)}
+        minus = subtracted(self.method, self.table.classes, self.gamma)
+        scores.values[...] -= minus
+        made: dict[str, Any] = {"method": self.method.name, "gamma": self.gamma if minus.any() else 0.0}
         notes = list(self.notes)
         shown = None
         if examples is not None:
             shown = Examples.of(self.method, examples, self.table)
-            calibrate(self.method, shown.scores, asking)
+            shown.scores.values[...] -= minus
             adapter = AnyShot.fit(shown, x, scores)
             scores = adapter.adapt(scores, x)
             made["examples"] = adapter.summary()

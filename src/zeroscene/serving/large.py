@@ -19,7 +19,12 @@ MANY: Final = 50_000
 
 
 def answer_store(
-    store: EmbeddingStore, method: AnyMethod, table: ClassTable, confidence: Confidence | None, asking: Asking
+    store: EmbeddingStore,
+    method: AnyMethod,
+    table: ClassTable,
+    confidence: Confidence | None,
+    gamma: float,
+    asking: Asking,
 ) -> Answers:
     """Return the answers about all pictures of a store, as they would be if all were scored anew.
 
@@ -28,6 +33,7 @@ def answer_store(
         method: fitted.
         table: two classes or more; only classes that were never asked about cost a pass over the vectors.
         confidence: turns scores into probabilities, where known.
+        gamma: what is subtracted from the scores of classes seen in the fit, where others are asked about too.
         asking: how; without refinement.
 
     Raises:
@@ -36,7 +42,7 @@ def answer_store(
         StoreError: the store is damaged or not finished, or its folder cannot be written.
     """
     kept = score_store(store, method, table)
-    minus = subtracted(method, table.classes, asking)
+    minus = subtracted(method, table.classes, gamma)
     if confidence is None:
         if asking.least is not None or asking.precision is not None:
             raise OptionError(UNCALIBRATED)
@@ -52,5 +58,5 @@ def answer_store(
     return Answers(
         kept.flat.ids.to_pylist(), found.classes, found.best, found.second, found.score, found.margin,
         found.probability, sure, tuple((s.id, s.reason) for s in store.skipped),
-        made={"method": method.name, "gamma": asking.gamma if minus.any() else 0.0, "computed": list(kept.computed)},
+        made={"method": method.name, "gamma": gamma if minus.any() else 0.0, "computed": list(kept.computed)},
     )  # fmt: skip

@@ -18,8 +18,8 @@ from zeroscene.serving.maps import WORK, Windows, write_map
 
 MAP: Final = "map.tif"
 
-Maker = Callable[[], tuple[Labeller, float]]
-"""Makes what answers, and gamma; what it is made of can be sent to other processes."""
+Maker = Callable[[], Labeller]
+"""Makes what answers; what it is made of can be sent to other processes."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,8 @@ def write_maps(
         DuplicateNameError: two of the rasters have the same content.
         ZeroSceneError: as for `maps.write_map`; a raster of several that fails is told when the others are done.
     """
-    labeller, gamma = making.maker()
+    labeller = _opened(making.maker())
     encoder = labeller.eye()
-    labeller = replace(labeller, eye=lambda: encoder)
     opened = [GeoRaster.open(path, making.bands) for path in rasters]
     folders = _folders(opened, out)
     kept = out if store is None else store
@@ -107,7 +106,7 @@ def write_maps(
             ray.encode(jobs, partial(_eye, making.maker), encoder)
             said = ray.each(partial(_Mapper, making), given)
         else:
-            said = _one_by_one(_Mapper(making, (labeller, gamma)), given)
+            said = _one_by_one(_Mapper(making, labeller), given)
     finally:
         for folder in folders:
             with suppress(OSError):  # it holds a map
@@ -124,20 +123,15 @@ def write_maps(
 class _Mapper:
     """Writes maps, of windows that are encoded or not."""
 
-    def __init__(self, making: Making, made: tuple[Labeller, float] | None = None):
+    def __init__(self, making: Making, labeller: Labeller | None = None):
         self._making = making
-        self._labeller, self._gamma = made or making.maker()
-        if made is None:
-            encoder = self._labeller.eye()
-            self._labeller = replace(self._labeller, eye=lambda: encoder)
+        self._labeller = labeller or _opened(making.maker())
 
     def __call__(self, given: tuple[Job, Path]) -> dict[str, Any]:
         (job, folder), how = given, self._making
         raster = GeoRaster.open(job.path, how.bands)
         try:
-            made = write_map(
-                raster, self._labeller, folder, how.windows, how.options, gamma=self._gamma, store=job.work
-            )  # fmt: skip
+            made = write_map(raster, self._labeller, folder, how.windows, how.options, store=job.work)
         except PictureError:  # vectors of a raster that is broken will never be whole
             remove_folder(job.work)
             raise
@@ -158,8 +152,14 @@ def _one_by_one(mapper: _Mapper, given: Sequence[tuple[Job, Path]]) -> list[dict
     return said
 
 
+def _opened(labeller: Labeller) -> Labeller:
+    """Return a labeller that opens its encoder no more than this once."""
+    encoder = labeller.eye()
+    return replace(labeller, eye=lambda: encoder)
+
+
 def _eye(maker: Maker) -> Any:
-    return maker()[0].eye()
+    return maker().eye()
 
 
 def _folders(rasters: Sequence[GeoRaster], out: Path) -> list[Path]:

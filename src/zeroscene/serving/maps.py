@@ -12,11 +12,9 @@ from zeroscene.files import digest, remove_folder
 from zeroscene.maps.layout import Layout
 from zeroscene.maps.mapping import MapOptions, map_raster
 from zeroscene.maps.outputs import check_folder
-from zeroscene.maps.question import Question
 from zeroscene.maps.scale import default_window, scale_notes, trained_gsd
 from zeroscene.maps.scene_map import SceneMap
 from zeroscene.scenes.geo import GeoRaster
-from zeroscene.serving.asking import Asking, subtracted
 from zeroscene.serving.labeller import Labeller
 
 WORK: Final = ".windows-"
@@ -52,20 +50,6 @@ class Windows:
         return replace(layout, notes=(*layout.notes, *scale_notes(encoder, layout, trained, gsd)))
 
 
-def question(labeller: Labeller, gamma: float = 0.0) -> Question:
-    """Return what a labeller is asked about every window.
-
-    Args:
-        labeller: method, classes and what it knows of probabilities.
-        gamma: what is subtracted from the scores of classes seen in the fit, where others are asked about too.
-
-    Raises:
-        OptionError: the method needs more than one vector a window, or a class is alone and has no probability.
-    """
-    minus = subtracted(labeller.method, labeller.table.classes, Asking(gamma=gamma))
-    return Question(labeller.method, labeller.table, minus, labeller.confidence, labeller.contrast)
-
-
 def write_map(
     raster: GeoRaster,
     labeller: Labeller,
@@ -73,7 +57,6 @@ def write_map(
     windows: Windows | None = None,
     options: MapOptions | None = None,
     *,
-    gamma: float = 0.0,
     store: str | Path | None = None,
 ) -> SceneMap:
     """Make the map of a raster, write it, and return it; killed at any moment, the same call goes on.
@@ -84,7 +67,6 @@ def write_map(
         out: folder of the map, new or empty or that of another map.
         windows: how the raster is cut; what suits the encoder when None.
         options: how windows become a map; the defaults when None.
-        gamma: what is subtracted from the scores of classes seen in the fit, where others are asked about too.
         store: folder that keeps the vectors of the windows for another question. Without one they are removed when
             the map is whole.
 
@@ -95,7 +77,9 @@ def write_map(
         StoreError: a folder cannot be written, or holds other things.
     """
     out = Path(out)
-    asked, encoder = question(labeller, gamma), labeller.eye()
+    asked = labeller.question
+    asked.require_probability()
+    encoder = labeller.eye()
     layout = (windows or Windows()).layout(raster, encoder)
     layout = replace(layout, notes=(*labeller.notes, *layout.notes))
     with _folder(out):

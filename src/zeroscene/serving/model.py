@@ -17,10 +17,10 @@ from zeroscene.semantics.bank_entries import can_be_named, remedy
 from zeroscene.semantics.bank_file import BankFile
 from zeroscene.semantics.bank_parts import Entry
 from zeroscene.semantics.contrast import distinct
-from zeroscene.semantics.reading import read_table
 from zeroscene.semantics.table import ClassTable
 from zeroscene.serving.bank import BANK, Bank
-from zeroscene.serving.class_names import class_names
+from zeroscene.serving.class_names import given_table, named
+from zeroscene.serving.labeller import Labeller
 from zeroscene.serving.sources import Origin
 
 if TYPE_CHECKING:
@@ -145,18 +145,47 @@ class Model:
             OptionError: the bank is empty, or a name alone says nothing to it; the message says what to do.
             EncoderMismatchError: the text encoder is another one than the bank was made for.
         """
-        if wanted and len(wanted) == 1 and Path(wanted[0]).suffix in (".csv", ".safetensors", ".bank"):
-            return read_table(Path(wanted[0]))
+        if (given := given_table(wanted or ())) is not None:
+            return given
         if not wanted:
             if not len(self.bank):
                 raise OptionError(f"the class bank of {self.folder} is empty; add a class: zeroscene classes add")
             return self.table
-        asked = class_names([part.strip() for word in wanted for part in word.split(",") if part.strip()])
+        asked = named(wanted)
         bank = self.bank
         if new := [name for name in asked if name not in bank]:
             for entry in self._made(bank, new, text_encoder, download):
                 bank = bank.added(entry)
         return bank.table.select(asked)
+
+    def labeller(
+        self,
+        wanted: Sequence[str] | None = None,
+        *,
+        encoder: str | None = None,
+        text_encoder: str | None = None,
+        gamma: float | None = None,
+        download: bool = False,
+    ) -> Labeller:
+        """Return what answers about classes.
+
+        Args:
+            wanted, text_encoder, download: as in `classes`.
+            encoder: where the image encoder is, if it moved since the fit.
+            gamma: what is subtracted from the scores of seen classes; that of the fit where None.
+
+        Raises:
+            UnknownNameError, OptionError, EncoderMismatchError: as in `classes`.
+        """
+        asked = self.classes(wanted, text_encoder, download)
+        return Labeller(
+            self.method,
+            asked,
+            lambda: self.encoder(encoder, download=download),
+            self.confidence,
+            self.contrast(asked) if len(asked) == 1 else None,
+            self.gamma if gamma is None else gamma,
+        )
 
     def _made(self, bank: ClassBank, new: list[str], text_encoder: str | None, download: bool) -> list[Entry]:
         if not can_be_named(bank):

@@ -27,7 +27,7 @@ from zeroscene.maps.archive.folder import Archive
 from zeroscene.maps.archive.footprints import Mask
 from zeroscene.maps.archive.maps import cells_in
 from zeroscene.maps.archive.partition import RASTER, Partition
-from zeroscene.maps.archive.query import Asked, ask
+from zeroscene.maps.archive.query import ask
 from zeroscene.maps.archive.region import Region
 from zeroscene.maps.archive.source import Source
 from zeroscene.maps.archive.time import Period
@@ -153,8 +153,7 @@ def change(
         raise OptionError("change is from one class to another: name two or more")
     if before.end is None or after.first is None or after.first < before.end:
         raise OptionError(f"the earlier time {before} does not end before the later one {after} begins; name two times")
-    asked = Asked(question.method, question.table, question.minus, question.confidence)
-    first, second = (_rasters(ask(archive, asked, region, time).chosen) for time in (before, after))
+    first, second = (_rasters(ask(archive, question, region, time).chosen) for time in (before, after))
     scale = _scale(question, [*first, *second])
     taken: list[tuple[Source, Mask]] = []
     for partition in second:

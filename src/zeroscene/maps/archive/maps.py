@@ -14,21 +14,20 @@ from zeroscene.maps.archive.region import Region
 from zeroscene.maps.archive.source import Source
 from zeroscene.maps.cells import NODATA
 from zeroscene.maps.mapping import MapOptions, map_windows
-from zeroscene.maps.question import Question
 from zeroscene.maps.scene_map import SceneMap
 
 
-def maps(answers: Answers, question: Question, options: MapOptions | None = None) -> Iterator[tuple[Source, SceneMap]]:
+def maps(answers: Answers, options: MapOptions | None = None) -> Iterator[tuple[Source, SceneMap]]:
     """Yield the map of each raster that was asked about: what `maps.mapping.map_raster` makes of the raster.
 
     Cells outside of the region are without data. Whole pictures have no maps.
 
     Args:
         answers: which rasters, and the region.
-        question: the same question, for cells.
         options: how votes become a map; the defaults when None.
 
     Raises:
+        OptionError: a single class has nothing to be set against.
         StoreError: a partition is damaged, or there is no room beside the vectors.
     """
     for chosen in answers.chosen:
@@ -37,7 +36,7 @@ def maps(answers: Answers, question: Question, options: MapOptions | None = None
             continue
         _make_room(partition)
         source = partition.sources[0]
-        made = map_windows(source.raster, partition.encoded(), question, options)
+        made = map_windows(source.raster, partition.encoded(), answers.question, options)
         if answers.region is not None:
             made = _within(made, cells_in(source, answers.region), answers.region)
         yield source, made

@@ -24,19 +24,14 @@ from zeroscene.maps.archive.shelves import Shelf, shelves, tidy
 from zeroscene.maps.archive.source import Indices
 from zeroscene.maps.archive.table import TOGETHER, joined, rows_of, write_rows
 from zeroscene.maps.archive.time import Period
+from zeroscene.maps.question import Question
 from zeroscene.methods.columns import ScoreColumns
-from zeroscene.methods.confidence import Confidence
-from zeroscene.methods.contract import Matrix, Scores
-from zeroscene.methods.registry import AnyMethod
+from zeroscene.methods.contract import Matrix
 from zeroscene.methods.store_scores import Best, best_of
-from zeroscene.methods.transduction.refine import logit_scale
-from zeroscene.semantics.table import ClassTable
 
-_LEAD: Final = 2.0
-"""Mean lead of the best class in logits where nothing is known of what scores are worth; that of maps."""
 _SAMPLED: Final = 16
 _LOOKS: Final = 256
-"""Partitions, and windows of each, that are looked at for it."""
+"""Partitions, and windows of each, that are looked at where nothing is known of what scores are worth."""
 
 _TIMES: Final = 4
 """Kept scores of a shelf may take as many times the room of its vectors."""
@@ -46,29 +41,12 @@ _FEW: Final = 4
 Vector = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Who is asked about windows, and about what.
-
-    Attributes:
-        method: fitted, of one vector a picture.
-        table: the classes; of a single one, windows are ranked by its score.
-        minus: (C,) what is subtracted from the scores of each class, or None.
-        confidence: turns scores into probabilities, where known.
-    """
-
-    method: AnyMethod
-    table: ClassTable
-    minus: Matrix | None = None
-    confidence: Confidence | None = None
-
-
-def ask(archive: Archive, asked: Asked, region: Region | None = None, time: Period | None = None) -> "Answers":
+def ask(archive: Archive, question: Question, region: Region | None = None, time: Period | None = None) -> "Answers":
     """Ask about all windows, or those of a region and a time, without encoding anything.
 
     Args:
         archive: the archive.
-        asked: fitted method and classes.
+        question: who is asked, and about which classes; of a single one, windows are ranked by its score.
         region: windows that touch it; None for all.
         time: windows of rasters of that time; None for any time.
 
@@ -78,13 +56,10 @@ def ask(archive: Archive, asked: Asked, region: Region | None = None, time: Peri
         StoreError: a partition is damaged.
         DataFormatError: the archive is empty.
     """
-    fitted = asked.method.require_fitted()
+    fitted = question.method.require_fitted()
     if fitted.encoder.fingerprint != archive.encoder.fingerprint:
         own, other = (f"{e.name!r} ({e.output}; {e.fingerprint})" for e in (archive.encoder, fitted.encoder))
         raise EncoderMismatchError(f"{archive.path} holds vectors of encoder {own}; the question is for {other}")
-    if asked.method.reads != "vectors":
-        raise OptionError(f"an archive keeps one vector a window, and {asked.method.name} looks at grids of tokens")
-    asked.method.check_table(asked.table)
     partitions = archive.partitions()
     if not sum(len(partition) for partition in partitions):
         raise DataFormatError(f"{archive.path} is empty: add rasters with `archive add`")
@@ -100,7 +75,7 @@ def ask(archive: Archive, asked: Asked, region: Region | None = None, time: Peri
             raise OptionError(
                 f"region {region.name} lies outside of what {archive.path} holds: {extent_of(partitions)}"
             )
-    return Answers(archive, asked, tuple(one for one in found if len(one)), tuple(partitions), region, notes)
+    return Answers(archive, question, tuple(one for one in found if len(one)), tuple(partitions), region, notes)
 
 
 @dataclass(frozen=True)
@@ -109,7 +84,7 @@ class Answers:
 
     Attributes:
         archive: the archive.
-        asked: the question.
+        question: who was asked, and about what.
         chosen: the windows.
         partitions: all that the archive holds.
         region: the region they touch, if one was asked about.
@@ -117,7 +92,7 @@ class Answers:
     """
 
     archive: Archive
-    asked: Asked
+    question: Question
     chosen: tuple[Chosen, ...]
     partitions: tuple[Partition, ...]
     region: Region | None = None
@@ -130,24 +105,15 @@ class Answers:
     @cached_property
     def temperature(self) -> float | None:
         """T of softmax(score / T); None for a single class, whose share of itself means nothing."""
-        asked = self.asked
-        if len(asked.table) == 1:
+        if self.question.alone:
             return None
-        if asked.confidence is not None:
-            empty = Scores((), asked.table.classes, np.empty((0, len(asked.table)), np.float32))
-            return asked.confidence.setting(empty).temperature
-        return 1 / logit_scale(asked.method.scores(self._sample(), asked.table).values - self._minus, _LEAD)
+        return 1 / self.question.logit_scale(self._sample())
 
-    @property
-    def _minus(self) -> Matrix:
-        given = self.asked.minus
-        return np.zeros(len(self.asked.table), np.float32) if given is None else given
-
-    def _sample(self) -> Embeddings:
+    def _sample(self) -> Matrix:
+        if self.question.confidence is not None:
+            return np.empty((0, self.archive.width), np.float32)
         places = np.unique(np.linspace(0, len(self.chosen) - 1, _SAMPLED).round().astype(int))
-        x = [next(self.chosen[i].partition.iter_parts()).x[:_LOOKS] for i in places.tolist()]
-        joined = np.concatenate(x)
-        return Embeddings(tuple(map(str, range(len(joined)))), joined, self.archive.encoder)
+        return np.concatenate([next(self.chosen[i].partition.iter_parts()).x[:_LOOKS] for i in places.tolist()])
 
     def best(self) -> "Iterator[Block]":
         """Yield the best class of all windows asked about, shelf by shelf.
@@ -170,17 +136,17 @@ class Answers:
     def _kept(self, shelf: Shelf, own: Sequence[tuple[int, int]]) -> Best:
         """Return the answers about windows of a shelf, from scores that are kept for all of it."""
         limit = _TIMES * 4 * len(shelf) * shelf.width
-        found = ScoreColumns(shelf, self.asked.method, limit=limit).scores(self.asked.table)
-        best = found.best(self._minus, self.temperature)
+        found = ScoreColumns(shelf, self.question.method, limit=limit).scores(self.question.table)
+        best = found.best(self.question.offsets, self.temperature)
         rows = [start + self.chosen[number].positions for start, number in own]
         return best if sum(map(len, rows)) == len(shelf) else _taken(best, np.concatenate(rows))
 
     def _scored(self, one: Chosen) -> Best:
         """Return the answers about a few windows, from their vectors."""
         x = one.partition.vectors(one.positions)
-        pictures = Embeddings(tuple(map(str, range(len(x)))), x, self.archive.encoder)
-        values = self.asked.method.scores(pictures, self.asked.table).values
-        return best_of(self.asked.table.classes, np.ascontiguousarray(values.T), self._minus, self.temperature)
+        pictures, asked = Embeddings(tuple(map(str, range(len(x)))), x, self.archive.encoder), self.question
+        values = asked.method.scores(pictures, asked.table).values
+        return best_of(asked.table.classes, np.ascontiguousarray(values.T), asked.offsets, self.temperature)
 
     def top(self, count: int) -> Any:
         """Return the most certain windows of each class, the first ones first, as an Arrow table (`archive.table`).
@@ -196,7 +162,7 @@ class Answers:
         """
         if count < 1:
             raise OptionError(f"the {count} best windows are none; give 1 or more (--top 20)")
-        kept = [Ranked(count) for _ in self.asked.table.classes]
+        kept = [Ranked(count) for _ in self.question.table.classes]
         for block in self.best():
             found = block.best
             order = found.score if found.probability is None else found.probability
