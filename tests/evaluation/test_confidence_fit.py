@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from choices import choose
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.evaluation.confidence import (
@@ -16,7 +17,7 @@ from zeroscene.evaluation.confidence import (
     sets_of,
     thresholds_of,
 )
-from zeroscene.evaluation.selection import select, validation_folds
+from zeroscene.evaluation.selection import validation_folds
 from zeroscene.methods.contract import TrainingSet
 from zeroscene.methods.kernel import KernelPrototypes
 from zeroscene.methods.prompts import Prompts
@@ -185,7 +186,7 @@ def test_it_looks_at_pictures_of_the_training_set_only_and_is_the_same_every_tim
 def test_what_selection_found_in_its_folds_serves_without_another_fit():
     pictures, table = world(8)
     train = TrainingSet(pictures, table.classes)
-    choice = select(KernelPrototypes, train, table)
+    choice = choose(KernelPrototypes, train, table)
     fresh = fit_confidence(KernelPrototypes, choice.options, choice.gamma, train, table)
     folds = validation_folds(train)
     assert fresh.settings["new"].pictures == sum(len(fold.unseen_pictures) for fold in folds)

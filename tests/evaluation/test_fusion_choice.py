@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from evaluation_world import pictures, split, table
 
+from choices import choose
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.evaluation import selection
 from zeroscene.evaluation.evaluate import evaluate
-from zeroscene.evaluation.fusion import choose, grid
+from zeroscene.evaluation.fusion import grid
 from zeroscene.evaluation.protocol import Trial, carve
-from zeroscene.evaluation.selection import select, validation_folds
+from zeroscene.evaluation.selection import validation_folds
 from zeroscene.evaluation.tables import FixedTable, JoinedTables
 from zeroscene.methods.contract import TrainingSet
 from zeroscene.methods.fusion import spread
@@ -110,7 +111,7 @@ def test_options_of_a_member_are_those_it_would_get_alone(trial, views):
     members = [{"method": "kernel", "view": "good"}, {"method": "eszsl", "view": "good"}]
     choice = choose(FUSION, trial.train_generalised, views, fixed={"members": members})
     for own in choice.options["members"]:
-        expected = select(method_class(own["method"]), trial.train_generalised, table())
+        expected = choose(method_class(own["method"]), trial.train_generalised, table())
         assert own["options"] == expected.options
 
 

@@ -11,12 +11,13 @@ from evaluation_world import CLASSES, pictures, split, table
 from pydantic import Field
 
 import zeroscene
+from choices import choose
 from zeroscene import options
 from zeroscene.errors import OptionError, UnknownNameError
-from zeroscene.evaluation import selection
+from zeroscene.evaluation import fusion, selection
 from zeroscene.evaluation.evaluate import evaluate
 from zeroscene.evaluation.protocol import TestSet, Trial, carve
-from zeroscene.evaluation.selection import select, validation_folds
+from zeroscene.evaluation.selection import validation_folds
 from zeroscene.methods.contract import TrainingSet, VectorMethod
 from zeroscene.methods.registry import method_class
 
@@ -89,7 +90,7 @@ def test_few_classes_make_few_folds(seen, sizes):
 
 
 def test_the_best_candidate_wins_and_the_first_of_equals(train):
-    choice = select(Regression, train, table())
+    choice = choose(Regression, train, table())
     assert choice.options == {}
     assert [c.options for c in choice.candidates] == [dict(c) for c in Regression.candidates()]
     blind, default, same, _ = (c.t1 for c in choice.candidates)
@@ -99,29 +100,29 @@ def test_the_best_candidate_wins_and_the_first_of_equals(train):
 
 
 def test_gamma_undoes_the_bias_towards_seen_classes(train):
-    choice = select(Regression, train, table(), fixed={"blind": False})
+    choice = choose(Regression, train, table(), fixed={"blind": False})
     assert 0 < choice.gamma < 6
     assert choice.harmonic > 0.8
 
 
 def test_fixed_options_are_not_chosen(train):
-    choice = select(Regression, train, table(), fixed={"ridge": 2.0})
+    choice = choose(Regression, train, table(), fixed={"ridge": 2.0})
     assert [c.options for c in choice.candidates] == [{"blind": True, "ridge": 2.0}, {"ridge": 2.0}]
     assert choice.options == {"ridge": 2.0}
     with pytest.raises(OptionError, match="rigde"):
-        select(Regression, train, table(), fixed={"rigde": 2.0})
+        choose(Regression, train, table(), fixed={"rigde": 2.0})
 
 
 def test_one_seen_class_gives_the_first_option_set_and_says_so():
     train = TrainingSet(pictures().of_classes(["beach"]), ("beach",))
-    choice = select(Regression, train, table())
+    choice = choose(Regression, train, table())
     assert (choice.options, choice.gamma, choice.folds) == ({"blind": True}, 0.0, ())
     assert "one seen class" in choice.note
 
 
 def test_three_seen_classes_choose_gamma_only_and_say_so():
     train = TrainingSet(pictures().of_classes(CLASSES[:3]), CLASSES[:3])
-    choice = select(Regression, train, table(), fixed={"blind": False})
+    choice = choose(Regression, train, table(), fixed={"blind": False})
     assert len(choice.candidates) == 1
     assert choice.gamma > 0
     assert "too few seen classes" in choice.note
@@ -129,14 +130,14 @@ def test_three_seen_classes_choose_gamma_only_and_say_so():
 
 def test_one_picture_a_class_is_not_enough_to_choose_on():
     x = pictures(each=1)
-    choice = select(Regression, TrainingSet(x, CLASSES), table())
+    choice = choose(Regression, TrainingSet(x, CLASSES), table())
     assert choice.folds == ()
     assert "one picture a class" in choice.note
 
 
 def test_a_seen_class_without_a_vector_is_named(train):
     with pytest.raises(UnknownNameError, match="airport"):
-        select(Regression, train, table(CLASSES[1:]))
+        choose(Regression, train, table(CLASSES[1:]))
 
 
 # The wall between selection and test pictures.
@@ -169,8 +170,9 @@ def test_selection_imports_nothing_that_knows_a_test_picture():
         assert not {TestSet, Trial} & {v for v in vars(importlib.import_module(name)).values() if inspect.isclass(v)}
 
 
-def test_selection_takes_one_set_of_pictures_and_that_is_a_training_set():
-    hints = get_type_hints(selection.select)
+@pytest.mark.parametrize("select", [selection.select_in_folds, fusion.select_fusion, fusion.choose_in_folds])
+def test_selection_takes_one_set_of_pictures_and_that_is_a_training_set(select):
+    hints = get_type_hints(select)
     assert hints["train"] is TrainingSet
     assert set(hints) == {"method", "train", "classes", "fixed", "folds", "seed", "return"}
     assert not issubclass(TestSet, TrainingSet)
@@ -209,7 +211,7 @@ def test_vectors_of_unseen_classes_leave_the_choice_bit_identical(train):
     changed = table().matrix.copy()
     changed[[CLASSES.index(c) for c in split().unseen]] = 7
     other = replace(table(), matrix=changed)
-    assert select(Regression, train, other) == select(Regression, train, table())
+    assert choose(Regression, train, other) == choose(Regression, train, table())
 
 
 def test_oracle_selection_does_look_and_says_so():

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import pytest
 from evaluation_world import CLASSES, pictures, split, table
 
+from choices import choose
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, EncoderMismatchError, OptionError, SplitError, UnknownNameError
 from zeroscene.evaluation.evaluate import evaluate
 from zeroscene.evaluation.protocol import Trial, carve
-from zeroscene.evaluation.selection import select, validation_folds
+from zeroscene.evaluation.selection import validation_folds
 from zeroscene.evaluation.tables import AnnotatedTable, FixedTable, exemplars_of, refuse_shown
 from zeroscene.methods.contract import TrainingSet
 from zeroscene.methods.registry import method_class
@@ -135,7 +136,7 @@ def test_selection_is_given_no_picture_but_those_it_may_see(trial, source):
     assert set(within.ids) == set(trial.train_generalised.pictures.ids)
     assert len(within.similarities) == len(within.ids)
     assert within.exemplars == within.exemplar_rows == ()
-    chosen = [select(method_class("eszsl"), trial.train_generalised, s) for s in (source, marked)]
+    chosen = [choose(method_class("eszsl"), trial.train_generalised, s) for s in (source, marked)]
     assert chosen[0] == chosen[1]
 
 

@@ -56,19 +56,6 @@ def choose_in_folds(
     return wanted(method, train, classes, fixed=fixed, folds=folds, seed=seed)
 
 
-def choose(
-    method: type[AnyMethod],
-    train: TrainingSet,
-    classes: ClassTable | TableSource,
-    *,
-    fixed: Mapping[str, Any] | None = None,
-    folds: int = FOLDS,
-    seed: int = 0,
-) -> Choice:
-    """Return the choice of `choose_in_folds`; arguments and errors are the same."""
-    return choose_in_folds(method, train, classes, fixed=fixed, folds=folds, seed=seed).choice
-
-
 def select_fusion(
     method: type[AnyMethod],
     train: TrainingSet,

@@ -127,19 +127,6 @@ def select_in_folds(
     return Chosen(choice, made, best.measures)
 
 
-def select(
-    method: type[AnyMethod],
-    train: TrainingSet,
-    classes: ClassTable | TableSource,
-    *,
-    fixed: Mapping[str, Any] | None = None,
-    folds: int = FOLDS,
-    seed: int = 0,
-) -> Choice:
-    """Return the choice of `select_in_folds`; arguments and errors are the same."""
-    return select_in_folds(method, train, classes, fixed=fixed, folds=folds, seed=seed).choice
-
-
 @dataclass(frozen=True)
 class FoldMeasure:
     """What one fitted method does in one fold.
