@@ -2,11 +2,12 @@
 
 import csv
 import io
-import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import shell
 from typer.testing import CliRunner
 
 from geo_world import noise, write_raster
@@ -20,27 +21,10 @@ CLASSES = ("beach", "desert", "lake", "river")
 ASKED = "beach, desert, lake, river"
 
 runner = CliRunner()
-
-
-def invoke(*words: object):
-    return runner.invoke(app, ["archive", *(str(word) for word in words)])
-
-
-def run(*words: object) -> str:
-    done = invoke(*words)
-    assert done.exit_code == 0, done.stderr or done.exception
-    return done.stdout
-
-
-def value(*words: object) -> dict:
-    return json.loads(run(*words, "--json"))
-
-
-def error(*words: object) -> str:
-    done = invoke(*words)
-    assert done.exit_code == 2, done.stdout
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
+invoke = partial(shell.invoke, "archive")
+run = partial(shell.run, "archive")
+error = partial(shell.error, "archive")
+value = partial(shell.value, "archive")
 
 
 @pytest.fixture(scope="module")

@@ -8,36 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from shell import error, invoke, run
+from shell import value as told
 
 from small_world import ENCODER
-from zeroscene.cli.main import app
 from zeroscene.semantics.bank import ClassBank
 from zeroscene.semantics.reading import read_table
 from zeroscene.semantics.table import ClassTable
-
-runner = CliRunner()
-
-
-def invoke(*words: object, code: int = 0):
-    done = runner.invoke(app, [str(word) for word in words])
-    assert done.exit_code == code, done.stderr or done.stdout or done.exception
-    return done
-
-
-def run(*words: object) -> str:
-    return invoke(*words).stdout
-
-
-def told(*words: object) -> dict:
-    return json.loads(run(*words, "--json"))
-
-
-def error(*words: object) -> str:
-    said = invoke(*words, code=2).stderr
-    assert said.startswith("error: ")
-    assert said.count("\n") == 1
-    return said
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
+from shell import error, run
 
 from small_world import CLASSES, ENCODER, SEEN, UNSEEN, data_set, save, scene
-from zeroscene.cli.main import app
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.embeddings.store import EmbeddingStore
 from zeroscene.methods.registry import load_method
@@ -19,21 +18,6 @@ from zeroscene.scenes.splits import random_splits
 from zeroscene.semantics.knowledge import knowledge_table
 from zeroscene.semantics.table import ClassTable
 from zeroscene.serving.sources import open_image_encoder
-
-runner = CliRunner()
-
-
-def run(*words: object, code: int = 0) -> str:
-    done = runner.invoke(app, [str(word) for word in words])
-    assert done.exit_code == code, done.stderr or done.stdout or done.exception
-    return done.stdout
-
-
-def error(*words: object) -> str:
-    done = runner.invoke(app, [str(word) for word in words])
-    assert done.exit_code == 2, done.stdout
-    assert done.stderr.count("\n") == 1
-    return done.stderr
 
 
 @pytest.fixture(scope="module")

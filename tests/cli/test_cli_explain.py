@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from shell import error, run
 from typer.testing import CliRunner
 
 from small_world import ENCODER, SEEN
@@ -20,19 +21,6 @@ from zeroscene.semantics.vocabulary import with_prompts
 
 runner = CliRunner()
 ASKED = ("--classes", "harbor,lake,river")
-
-
-def run(*words: object, code: int = 0) -> str:
-    done = runner.invoke(app, [str(word) for word in words])
-    assert done.exit_code == code, done.stderr or done.stdout or done.exception
-    return done.stdout
-
-
-def error(*words: object) -> str:
-    done = runner.invoke(app, [str(word) for word in words])
-    assert done.exit_code == 2, done.stdout
-    assert done.stderr.count("\n") == 1
-    return done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import shell
 from typer.testing import CliRunner
 
 from geo_world import write_raster
@@ -22,19 +24,8 @@ CLASSES = ("beach", "dense_residential", "desert", "freeway", "lake", "river")
 ASKED = "beach, dense residential, desert, freeway, lake, river"
 
 runner = CliRunner()
-
-
-def run(*words: object) -> str:
-    done = runner.invoke(app, ["map", *(str(word) for word in words)])
-    assert done.exit_code == 0, done.stderr or done.exception
-    return done.stdout
-
-
-def error(*words: object) -> str:
-    done = runner.invoke(app, ["map", *(str(word) for word in words)])
-    assert done.exit_code == 2, done.stdout
-    assert done.stderr.count("\n") == 1
-    return done.stderr
+run = partial(shell.run, "map")
+error = partial(shell.error, "map")
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
 """`zeroscene synthetic`: what the commands write is what the library draws."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import shell
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -14,19 +16,8 @@ from zeroscene.scenes.synthetic.world import CLASSES, draw
 from zeroscene.semantics.table import ClassTable
 
 runner = CliRunner()
-
-
-def run(*words: object) -> str:
-    done = runner.invoke(app, ["synthetic", *(str(word) for word in words)])
-    assert done.exit_code == 0, done.stderr or done.exception
-    return done.stdout
-
-
-def error(*words: object) -> str:
-    done = runner.invoke(app, ["synthetic", *(str(word) for word in words)])
-    assert done.exit_code == 2, done.stdout
-    assert done.stderr.count("\n") == 1
-    return done.stderr
+run = partial(shell.run, "synthetic")
+error = partial(shell.error, "synthetic")
 
 
 class TestPictures:

@@ -10,9 +10,13 @@ from zeroscene.cli.archive_telling import listing, summary, tell, write_maps, wr
 from zeroscene.cli.common import (
     ENCODER,
     OUTPUT,
+    POOLINGS,
+    PRECISIONS,
+    Arithmetic,
     Download,
     Json,
     Output,
+    Pooling,
     SentenceEncoder,
     Template,
     manual,
@@ -77,12 +81,8 @@ def add(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="A picture is one window.", rich_help_panel=WINDOWS)
     ] = False,
-    precision: Annotated[
-        str, typer.Option("--precision", help="auto, fp32 or bf16.", rich_help_panel=ENCODER)
-    ] = "auto",
-    pooling: Annotated[
-        str, typer.Option("--pooling", help="auto, cls, mean or projection.", rich_help_panel=ENCODER)
-    ] = "auto",
+    precision: Arithmetic = "auto",
+    pooling: Pooling = "auto",
     ray: Ray = None,
     download: Download = False,
     as_json: Json = False,
@@ -94,8 +94,8 @@ def add(
     from zeroscene.serving.archives import Reopened, begin
 
     output = Output(as_json)
-    one_of("--precision", precision, ("auto", "fp32", "bf16"))
-    one_of("--pooling", pooling, ("auto", "cls", "mean", "projection"))
+    one_of("--precision", precision, PRECISIONS)
+    one_of("--pooling", pooling, POOLINGS)
     if ray is not None and pictures:
         raise OptionError("--ray is for rasters, not for --pictures; leave one of them out")
     adding = Adding(TimeRule.of(time), bands_of(bands), gsd)

@@ -69,6 +69,10 @@ MovedEncoder = Annotated[
     str | None,
     typer.Option("--encoder", help="Where the encoder is, if it moved since `fit`.", rich_help_panel=ENCODER),
 ]
+PRECISIONS = ("auto", "fp32", "bf16")
+POOLINGS = ("auto", "cls", "mean", "projection")
+Arithmetic = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.", rich_help_panel=ENCODER)]
+Pooling = Annotated[str, typer.Option("--pooling", help="auto, cls, mean or projection.", rich_help_panel=ENCODER)]
 SentenceEncoder = Annotated[
     str | None,
     typer.Option("--text-encoder", help="Sentence encoder, for a model of text vectors.", rich_help_panel=ENCODER),

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroscene.cli.common import ENCODER, OUTPUT, Download, Json, Output, manual, plural
+from zeroscene.cli.common import (
+    ENCODER,
+    OUTPUT,
+    POOLINGS,
+    PRECISIONS,
+    Arithmetic,
+    Download,
+    Json,
+    Output,
+    Pooling,
+    manual,
+    one_of,
+    plural,
+)
 
 if TYPE_CHECKING:
     from zeroscene.embeddings.store import EmbeddingStore
@@ -54,12 +67,8 @@ def command(
         int | None,
         typer.Option("--batch", help="Pictures at once; by default what suits the machine.", rich_help_panel=ENCODER),
     ] = None,
-    precision: Annotated[
-        str, typer.Option("--precision", help="auto, fp32 or bf16.", rich_help_panel=ENCODER)
-    ] = "auto",
-    pooling: Annotated[
-        str, typer.Option("--pooling", help="auto, cls, mean or projection.", rich_help_panel=ENCODER)
-    ] = "auto",
+    precision: Arithmetic = "auto",
+    pooling: Pooling = "auto",
     backend: Annotated[
         str, typer.Option("--backend", help="torch, or openvino (extra `fast`).", rich_help_panel=ENCODER)
     ] = "torch",
@@ -75,15 +84,14 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Embed what is not embedded yet."""
-    from zeroscene.cli.common import one_of
     from zeroscene.embeddings.extract import extract
     from zeroscene.embeddings.store import EmbeddingStore
     from zeroscene.serving.sources import Origin, open_image_encoder
     from zeroscene.serving.stores import is_store, open_pictures
 
     output = Output(as_json)
-    one_of("--precision", precision, ("auto", "fp32", "bf16"))
-    one_of("--pooling", pooling, ("auto", "cls", "mean", "projection"))
+    one_of("--precision", precision, PRECISIONS)
+    one_of("--pooling", pooling, POOLINGS)
     one_of("--backend", backend, ("torch", "openvino"))
     one_of("--statistics", statistics, ("own", "imagenet"))
     pictures = open_pictures(folder)
