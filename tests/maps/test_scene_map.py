@@ -1,5 +1,7 @@
 """A map as an object: indexing, places, counts, areas."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pyproj import Geod
@@ -119,6 +121,21 @@ def test_counts_and_areas_account_for_every_cell_with_data() -> None:
     assert scene[0, :].counts() == {"forest": 1, "sea": 2}
     # 110 km from the middle of a UTM zone lengths are drawn 0.99972 of what they are.
     assert scene.areas()["sea"] == pytest.approx(2 * 100 * 100 / 0.99972**2, rel=2e-5)
+
+
+def test_of_a_cell_over_the_edge_of_the_raster_the_part_inside_counts(tmp_path: Path) -> None:
+    whole, cut = two_by_three(), two_by_three(covered=(1.25, 2.5))
+    assert whole.ground is not None
+    assert cut.ground is not None
+    inside = np.outer([1, 0.25], [1, 1, 0.5])
+    assert cut.ground == pytest.approx(whole.ground * inside, rel=1e-6)
+    assert cut.areas()["forest"] == pytest.approx(whole.ground[0, 0] + whole.ground[1, 2] * 0.125, rel=1e-6)
+    assert cut[1:, 1:].ground == pytest.approx(cut.ground[1:, 1:], rel=1e-9)
+    assert cut[:1, :2].ground == pytest.approx(whole.ground[:1, :2], rel=1e-9)
+    cut.write(tmp_path / "map")
+    assert SceneMap.read(tmp_path / "map").areas() == cut.areas()
+    with pytest.raises(DataFormatError, match="cells are left out"):
+        two_by_three(covered=(1.0, 3.0))
 
 
 def test_areas_of_cells_cover_the_earth() -> None:

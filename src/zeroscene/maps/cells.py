@@ -44,6 +44,8 @@ class Cells:
         transform: from (column, row) of cells to x and y; (0, 0) is the upper left corner of the first cell.
         crs: the reference system of x and y, or None: then they are pixels of the raster, or what it counts in.
         provenance: how the map was made, as JSON; no time stamps.
+        covered: rows and columns of cells that the raster covers, with fractions: cells of the last row and column may
+            reach beyond its edges. All of the grid where None.
 
     Raises:
         DataFormatError: shapes disagree, a value is out of range, or data and nodata do not go together.
@@ -58,6 +60,7 @@ class Cells:
     transform: Affine
     crs: CRS | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    covered: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         names.index((*self.classes, NONE), "classes of a map")
@@ -90,6 +93,10 @@ class Cells:
                 row, column = (int(v) for v in np.argwhere(wrong)[0])
                 there = "" if data[row, column] else " though the cell has no data"
                 raise DataFormatError(f"map: in row {row}, column {column} {what}{there}")
+        if self.covered and not all(n - 1 < v <= n for v, n in zip(self.covered, self.shape, strict=True)):
+            raise DataFormatError(
+                f"map: {self.covered} of {self.shape} rows and columns are covered: cells are left out"
+            )
         if not np.isfinite(self.transform[:6]).all() or self.transform.determinant == 0:
             raise DataFormatError(f"map: transform {tuple(self.transform)[:6]} gives cells no area")
 
@@ -133,7 +140,7 @@ class Cells:
         """Return the area of each class on the ground in m2, keyed as `counts`.
 
         Areas are those on the WGS84 ellipsoid, in geographic as in projected systems; of a cell that reaches over the
-        edge of its raster, all of it counts.
+        edge of its raster, the part inside counts.
 
         Raises:
             DataFormatError: the map has no reference system, or one that cannot be converted to longitude and latitude.
@@ -145,8 +152,8 @@ class Cells:
 
     @cached_property
     def ground(self) -> npt.NDArray[np.float64] | None:
-        """(rows, columns) area of each cell in m2 (`ground.cell_areas`), or None where it cannot be known."""
-        return cell_areas(self.transform, self.crs, self.shape)
+        """(rows, columns) area in m2 of each cell inside of the raster (`ground.cell_areas`), None where not known."""
+        return cell_areas(self.transform, self.crs, self.shape, self.covered)
 
     def _totals(self, weights: npt.NDArray[np.float64]) -> dict[str, float]:
         sums = np.bincount((self.klass - REJECTED).ravel(), weights.ravel(), len(self.classes) - REJECTED)

@@ -72,6 +72,7 @@ def write_raster(cells: Cells, path: Path) -> None:
             file.write(np.stack([_codes(cells).astype(np.float32), *bands, cells.share]))
             file.descriptions = BANDS
             file.update_tags(FORMAT=FORMAT, CLASSES=json.dumps(list(cells.classes), ensure_ascii=False))
+            file.update_tags(COVERED=json.dumps(cells.covered))
             file.update_tags(1, **{f"CLASS_{entry.code}": entry.name for entry in entries})
     path.with_name(path.name + ASIDE).write_text(raster_attributes(entries), encoding="utf-8", newline="\n")
 
@@ -92,6 +93,7 @@ def read_raster(path: Path) -> Cells:
                 if file.tags().get("FORMAT") != FORMAT or file.count != len(BANDS):
                     raise DataFormatError(f"{path} is a raster, but not the map of scene classes of this version")
                 classes = tuple(json.loads(file.tags()["CLASSES"]))
+                covered = json.loads(file.tags()["COVERED"])
                 codes, confidence, margin, share = file.read()
                 transform, crs = file.transform, file.crs
     except RasterioError as error:
@@ -101,4 +103,4 @@ def read_raster(path: Path) -> Cells:
     data = codes != _FILLED
     klass[~data] = NODATA
     confidence, margin = (np.where(data, band, np.float32(np.nan)) for band in (confidence, margin))
-    return Cells(classes, klass, confidence, margin, share, transform, crs)
+    return Cells(classes, klass, confidence, margin, share, transform, crs, covered=covered and tuple(covered))

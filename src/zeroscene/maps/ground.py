@@ -56,7 +56,9 @@ def _epsg(crs: CRS) -> int | None:
     return 4326 if crs == CRS.from_user_input(LONLAT) else crs.to_epsg()
 
 
-def cell_areas(transform: Affine, crs: CRS | None, shape: tuple[int, int]) -> Array | None:
+def cell_areas(
+    transform: Affine, crs: CRS | None, shape: tuple[int, int], covered: tuple[float, float] | None = None
+) -> Array | None:
     """Return the area of each cell on the WGS84 ellipsoid in m2, (rows, columns), or None where it cannot be known.
 
     The corners of a cell are taken to longitude and latitude; between them its edges are straight there. With the
@@ -71,6 +73,7 @@ def cell_areas(transform: Affine, crs: CRS | None, shape: tuple[int, int]) -> Ar
         transform: from (column, row) of cells to the system.
         crs: the reference system, or None.
         shape: rows and columns of cells.
+        covered: rows and columns, with fractions, beyond which cells do not count; None for all.
     """
     if crs is None:
         return None
@@ -80,6 +83,8 @@ def cell_areas(transform: Affine, crs: CRS | None, shape: tuple[int, int]) -> Ar
     for top in range(0, rows, step):
         stop = min(rows, top + step)
         row, column = np.mgrid[top : stop + 1, : columns + 1].astype(np.float64)
+        if covered is not None:
+            row, column = np.minimum(row, covered[0]), np.minimum(column, covered[1])
         if (corners := converted(crs, LONLAT, *placed(transform, column, row))) is None:
             return None
         areas[top:stop] = _quadrilaterals(*corners)

@@ -95,6 +95,11 @@ class Layout:
         return -(-self.height // self.stride[0]), -(-self.width // self.stride[1])
 
     @property
+    def covered(self) -> tuple[float, float]:
+        """(rows, columns) of cells that lie in the raster, with the fractions of those that reach over its edges."""
+        return self.height / self.stride[0], self.width / self.stride[1]
+
+    @property
     def windows(self) -> tuple[int, int]:
         """(rows, columns) of windows: as many as cover every cell, one along a side that is shorter than a window.
 

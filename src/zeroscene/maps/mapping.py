@@ -186,6 +186,7 @@ def map_windows(
         vectors.layout.transform(raster.transform),
         raster.crs,
         provenance,
+        vectors.layout.covered,
     )
 
 

@@ -164,5 +164,5 @@ def read_folder(folder: Path) -> Cells:
         raise DataFormatError(f"{folder / RUN} is about another map than {RASTER} beside it; make the map again")
     return Cells(
         cells.classes, cells.klass, cells.confidence, cells.margin, cells.share, cells.transform, cells.crs,
-        run["provenance"],
+        run["provenance"], cells.covered,
     )  # fmt: skip

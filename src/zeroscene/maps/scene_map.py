@@ -101,6 +101,7 @@ class SceneMap(Cells):
             margin=self.margin[part],
             share=self.share[part],
             transform=_moved(self.transform, rows.start, columns.start),
+            covered=self.covered and (_within(self.covered[0], rows), _within(self.covered[1], columns)),
         )
 
     def _cell(self, row: int, column: int) -> Cell:
@@ -185,7 +186,7 @@ class SceneMap(Cells):
         cells = outputs.read_folder(Path(folder))
         return cls(
             cells.classes, cells.klass, cells.confidence, cells.margin, cells.share, cells.transform, cells.crs,
-            cells.provenance,
+            cells.provenance, cells.covered,
         )  # fmt: skip
 
 
@@ -206,6 +207,10 @@ def _range(index: Index, count: int, what: str) -> range:
     if not chosen:
         raise IndexError(f"no {what} of the map is in {index.start}:{index.stop}: it has {count}, counted from 0")
     return chosen
+
+
+def _within(covered: float, part: range) -> float:
+    return min(covered, part.stop) - part.start
 
 
 def _moved(transform: Affine, row: int, column: int) -> Affine:

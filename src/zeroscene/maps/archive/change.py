@@ -111,8 +111,8 @@ class Change:
         klass[self.unsure] = REJECTED
         said = np.where(self.changed | self.unsure, self.probability, 1 - self.probability).astype(np.float32)
         lead = np.abs(2 * self.probability - 1).astype(np.float32)
-        share = self.known.astype(np.float32)
-        return SceneMap(names, klass, said, lead, share, self.transform, self.crs, provenance)
+        share, covered = self.known.astype(np.float32), self.source.layout.covered
+        return SceneMap(names, klass, said, lead, share, self.transform, self.crs, provenance, covered)
 
 
 @dataclass(frozen=True)

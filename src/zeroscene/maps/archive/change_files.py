@@ -107,7 +107,8 @@ def _rows(change: Change) -> Iterator[tuple[Any, ...]]:
 
 
 def _hectares(change: Change) -> dict[tuple[str, str], float]:
-    ground = cell_areas(change.transform, change.crs, change.source.layout.shape)
+    layout = change.source.layout
+    ground = cell_areas(change.transform, change.crs, layout.shape, layout.covered)
     if ground is None:
         return {}
     found: dict[tuple[str, str], float] = {}
