@@ -13,7 +13,7 @@ from typing import Any
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, StoreError
 
 TEMPORARY_PREFIX = ".writing-"
-_REMOVING_PREFIX = ".removing-"
+REMOVING_PREFIX = ".removing-"
 
 
 @contextmanager
@@ -82,15 +82,15 @@ def remove_folder(folder: Path) -> None:
     It is renamed first; what earlier runs left of folders that they removed beside it goes too. What cannot be
     removed stays.
     """
-    if not folder.name.startswith(_REMOVING_PREFIX):
+    if not folder.name.startswith(REMOVING_PREFIX):
         _remove_remnants(folder.parent)
         with suppress(OSError):
-            folder.replace(folder.with_name(f"{_REMOVING_PREFIX}{folder.name}"))
+            folder.replace(folder.with_name(f"{REMOVING_PREFIX}{folder.name}"))
     _remove_remnants(folder.parent)
 
 
 def _remove_remnants(place: Path) -> None:
-    for remnant in place.glob(f"{_REMOVING_PREFIX}*"):
+    for remnant in place.glob(f"{REMOVING_PREFIX}*"):
         shutil.rmtree(remnant, ignore_errors=True)
 
 

@@ -153,6 +153,17 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(tmp_path
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
+def test_windows_that_a_killed_run_left_beside_their_partition_go(rasters, tmp_path):
+    archive, _ = added(tmp_path / "archive", rasters)
+    before = contents(archive.path)
+    ready = archive.partitions()[0].id
+    for left in (ready, f".removing-{ready}", "0123456789abcdef"):
+        (archive.work(left) / "vectors").mkdir(parents=True)
+        (archive.work(left) / "vectors" / "part.parquet").touch()
+    added(archive.path, rasters)
+    assert contents(archive.path).keys() - before.keys() == {"work/0123456789abcdef/vectors/part.parquet"}
+
+
 def test_what_cannot_be_read_is_told_and_the_others_go_on(rasters, tmp_path):
     (rasters / "broken.tif").write_bytes((rasters / "west_2020.tif").read_bytes()[:300])
     (rasters / "empty.tif").touch()

@@ -5,7 +5,6 @@ same is asked again, and the files are then the same, byte for byte, as those of
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -123,8 +122,6 @@ def add_rasters(
             told = add_one(archive, path, encoder, adding, there)
             done.append(told)
             tell(told)
-        with suppress(OSError):
-            archive.work("").rmdir()
     require_one(done)
     return done
 

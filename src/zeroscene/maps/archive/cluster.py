@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -65,8 +64,6 @@ def add_rasters_on(
         for path in rasters:
             done.append(added[path] if path in added else add_one(archive, path, own, adding, there))
             tell(done[-1])
-        with suppress(OSError):
-            archive.work("").rmdir()
     require_one(done)
     return done
 

@@ -10,16 +10,16 @@ a killed run leaves nothing to mend, and partitions can be copied in or deleted 
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, EncoderMismatchError, OptionError, StoreError
-from zeroscene.files import TEMPORARY_PREFIX, read_json, write_json
+from zeroscene.files import REMOVING_PREFIX, TEMPORARY_PREFIX, read_json, remove_folder, write_json
 from zeroscene.maps.archive.partition import FOLDER, Partition, is_partition
 from zeroscene.maps.archive.time import iso
 
@@ -184,7 +184,7 @@ class Archive:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Keep other runs from adding, and remove what a killed run left half-written.
+        """Keep other runs from adding; remove what killed runs left, and in the end what this one needs no longer.
 
         Raises:
             StoreError: another run is adding.
@@ -193,6 +193,7 @@ class Archive:
             import fcntl
         except ImportError:  # no such locks on this system: the last writer of a partition wins, and they are equal
             yield
+            self._tidy()
             return
         handle = os.open(self.path, os.O_RDONLY)
         try:
@@ -200,18 +201,24 @@ class Archive:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise StoreError(f"another run is adding to {self.path}; wait for it to end") from error
-            _remove_leftovers((self.path, self.path / FOLDER))
+            self._tidy()
             yield
+            self._tidy()
         finally:
             os.close(handle)
+
+    def _tidy(self) -> None:
+        """Remove half-written files, and the windows of what has its partition; others wait to be continued."""
+        for folder in (self.path, self.path / FOLDER):
+            for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                leftover.unlink(missing_ok=True)
+        with suppress(OSError):
+            for work in list(self.work("").iterdir()):
+                if work.name.startswith(REMOVING_PREFIX) or self.file(work.name).is_file():
+                    remove_folder(work)
+            self.work("").rmdir()
 
 
 def is_archive(path: Path) -> bool:
     """Return whether a folder is an archive."""
     return (path / _MANIFEST).is_file()
-
-
-def _remove_leftovers(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-            leftover.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,8 +81,6 @@ def add_pictures(
         for first in range(0, len(waiting), _TOGETHER):
             for told in _add(archive, dict(waiting[first : first + _TOGETHER]), encoder, adding):
                 say(told)
-        with suppress(OSError):
-            archive.work("").rmdir()
     require_one(done)
     return done
 
