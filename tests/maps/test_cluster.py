@@ -143,9 +143,22 @@ def test_a_worker_with_another_encoder_is_refused(workers, rasters, tmp_path):
 
 def test_a_broken_raster_is_told_when_the_others_are_mapped(rasters, tmp_path):
     bad = broken(tmp_path / "bad.tif")
+    (text := tmp_path / "text.tif").write_text("no raster")
+    made = write_maps([bad, rasters[0], text], making(), tmp_path / "out")
+    assert [getattr(one, "reason", None) is None for one in made] == [False, True, False]
+    assert "damaged" in made[0].reason
+    assert "not a raster that can be read" in made[2].reason
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["r0"]
     with pytest.raises(PictureError, match=r"bad\.tif"):
-        write_maps([bad, rasters[0]], making(), tmp_path / "out")
-    assert sorted(p.name for p in (tmp_path / "out").iterdir() if not p.name.startswith(".")) == ["r0"]
+        write_maps([bad, text], making(), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_vectors_are_not_kept_among_the_files_of_a_map(rasters, tmp_path):
+    for store in (tmp_path / "out", tmp_path / "out" / "vectors"):
+        with pytest.raises(StoreError, match="would lie among the files of the map"):
+            write_maps(rasters[:1], making(), tmp_path / "out", store=store)
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_raster_has_its_map_in_the_folder_itself(rasters, tmp_path):

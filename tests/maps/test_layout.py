@@ -110,6 +110,8 @@ def test_every_pixel_is_in_a_cell_and_every_cell_in_a_window(height, width, down
         ({"window": "0.2 m"}, r"smaller than a pixel of .*\(0.5 x 0.5 m\)"),
         ({"window": "50 m", "gsd": 0.0}, "gsd 0 x 0 m is out of range"),
         ({"window": "50 m", "gsd": (1.0, -1.0)}, "out of range"),
+        ({"window": 100, "gsd": -1.0}, "gsd -1 x -1 m is out of range"),
+        ({"window": "60 km"}, r"windows of 120000 x 120000 pixels are too large to be held \(.* has 400 x 300\)"),
     ],
 )
 def test_what_is_out_of_range_is_refused(raster, options, words):

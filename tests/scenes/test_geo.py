@@ -271,13 +271,17 @@ def test_whatever_changes_the_pixels_changes_the_identity(tmp_path):
     assert len(set(found)) == len(found)
 
 
-def test_a_change_between_the_spots_of_the_sample_is_noticed_in_a_compressed_file(tmp_path):
+@pytest.mark.parametrize("compress", ["deflate", None])
+@pytest.mark.parametrize("name", ["r.tif", "of_it.vrt"])
+def test_a_change_between_the_spots_of_the_sample_is_noticed(tmp_path, compress, name):
     values = noise(1, 1200, 1200)
-    path = write_raster(tmp_path / "r.tif", values, compress="deflate", tiled=True)
-    before = GeoRaster.open(path).fingerprint
+    form = {"tiled": True, **({"compress": compress} if compress else {})}
+    write_raster(tmp_path / "r.tif", values, **form)
+    copy(tmp_path / "r.tif", tmp_path / "of_it.vrt", driver="VRT")
+    before = GeoRaster.open(tmp_path / name).fingerprint
     values[0, 100:130, 100:130] = 7  # spots are 162 pixels apart and 64 wide
-    write_raster(path, values, compress="deflate", tiled=True)
-    assert GeoRaster.open(path).fingerprint != before
+    write_raster(tmp_path / "r.tif", values, **form)
+    assert GeoRaster.open(tmp_path / name).fingerprint != before
 
 
 def test_a_raster_travels_to_other_processes(tmp_path):

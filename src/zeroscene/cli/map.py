@@ -34,10 +34,11 @@ HELP = manual(
 Map the scene classes of a raster, wall to wall.
 
 RASTER is a GeoTIFF, or any raster that GDAL reads; of several, each has its
-map in a folder of OUT that is called as it is. A raster is looked at through
-windows that overlap; each says how likely every class is, and a cell of the
-map is the mean of the windows that cover it. --classes names the classes
-(names with commas, @FILE, a table, a bank).
+map in a folder of OUT that is called as it is, and one that cannot be read
+is told and left out. A raster is looked at through windows that
+overlap; each says how likely every class is, and a cell of the map is the
+mean of the windows that cover it. --classes names the classes (names with
+commas, @FILE, a table, a bank).
 
 Who looks is a model that `fit` or `label --save` wrote (--model), or an
 image-text model and the words alone (--encoder; without either it is tiny,
@@ -59,6 +60,7 @@ cluster do it, with the same files: rasters and OUT lie where all see them.
         "zeroscene map image.tif --classes @names.txt --encoder models/remoteclip --bands 4,3,2 -o out",
         'zeroscene map north.tif south.tif --classes "forest, river, tennis court" -o out --ray auto',
     ],
+    {1: "some of several rasters have no map; each is told on stderr"},
 )
 REFINEMENTS = ("none", "spatial")
 
@@ -135,16 +137,22 @@ def command(
         opened = GeoRaster.open(rasters[0], wanted)
         _tell(write_map(opened, maker(), out, windows, options, store=store), out, output)
         return
-    from zeroscene.serving.map_list import Making, write_maps
+    from zeroscene.serving.map_list import Making, Mapped, Unmapped, write_maps
 
     making = Making(maker, windows, options, wanted)
     with on_ray(ray) as workers:
         made = write_maps(rasters, making, out, store=store, ray=workers)
-    for one in made:
+    skipped = [one for one in made if isinstance(one, Unmapped)]
+    mapped = [one for one in made if isinstance(one, Mapped)]
+    for one in mapped:
         output.say(f"{one.folder / 'map.tif'}: {one.summary}")
         for note in one.notes:
             typer.echo(f"note: {one.raster}: {note}", err=True)
-    output.result({"maps": [one.to_json() for one in made]})
+    for missing in skipped:
+        typer.echo(f"skipped {missing.raster}: {missing.reason}", err=True)
+    output.result({"maps": [one.to_json() for one in mapped], "skipped": [one.to_json() for one in skipped]})
+    if skipped:
+        raise typer.Exit(1)
 
 
 def _tell(made: "SceneMap", out: Path, output: Output) -> None:

@@ -20,6 +20,7 @@ from zeroscene.files import json_digest
 from zeroscene.scenes.geo import GeoRaster
 
 _METRES = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*(m|km|px|pixels?)?\s*", re.ASCII)
+_LARGEST: Final = 8192  # side of a window: its pixels take 256 MiB
 _TOLD: Final = 0.01  # a window that differs from the wish by more than this share is told
 
 Indices = npt.NDArray[np.int64]
@@ -69,8 +70,15 @@ class Layout:
         if not 0 <= overlap < 1:
             raise OptionError(f"overlap {overlap:g} is out of range; give 0 to less than 1, such as 0.5")
         side, unit = _side(window)
+        if gsd is not None:
+            _require_scale(*_pair(gsd))
         down, across = (side, side) if unit == "px" else _pixels(raster, side, gsd)
         steps = _steps(overlap, min(down, across))
+        if max(down, across) > _LARGEST:
+            raise OptionError(
+                f"windows of {across:.0f} x {down:.0f} pixels are too large to be held ({raster.path} has "
+                f"{raster.width} x {raster.height}); give {_LARGEST:,} pixels at most"
+            )
         stride = max(1, round(down / steps)), max(1, round(across / steps))
         notes = _notes(raster, (down, across), stride, steps, overlap)
         return cls(raster.height, raster.width, stride, steps, tuple(notes))
@@ -175,7 +183,7 @@ def _side(window: str | float) -> tuple[float, str]:
 
 def _pixels(raster: GeoRaster, metres: float, gsd: float | Sequence[float] | None) -> tuple[float, float]:
     """Return (down, across) of a length in pixels."""
-    known = (gsd, gsd) if isinstance(gsd, int | float) else tuple(gsd) if gsd is not None else raster.gsd
+    known = raster.gsd if gsd is None else _pair(gsd)
     if known is None:
         why = "has no reference system" if raster.crs is None else "has a reference system without a known scale"
         raise OptionError(
@@ -183,14 +191,24 @@ def _pixels(raster: GeoRaster, metres: float, gsd: float | Sequence[float] | Non
             "of a pixel (gsd)"
         )
     across, down = known
-    if not all(isfinite(v) and v > 0 for v in (across, down)):
-        raise OptionError(f"gsd {across:g} x {down:g} m is out of range; give metres a pixel, more than 0")
+    _require_scale(across, down)
     if metres / max(across, down) < 1:
         raise OptionError(
             f"a window of {metres:g} m is smaller than a pixel of {raster.path} ({across:g} x {down:g} m); give a "
             "larger one"
         )
     return metres / down, metres / across
+
+
+def _pair(gsd: float | Sequence[float]) -> tuple[float, float]:
+    """Return (across, down) of metres a pixel that were given as one number or two."""
+    across, down = (gsd, gsd) if isinstance(gsd, int | float) else gsd
+    return across, down
+
+
+def _require_scale(across: float, down: float) -> None:
+    if not all(isfinite(v) and v > 0 for v in (across, down)):
+        raise OptionError(f"gsd {across:g} x {down:g} m is out of range; give metres a pixel, more than 0")
 
 
 def _steps(overlap: float, side: float) -> int:

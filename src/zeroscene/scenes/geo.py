@@ -39,9 +39,9 @@ class GeoRaster:
             bytes are taken as they are.
         gsd: ground sample distance, metres a pixel (across, down), or None where it cannot be known.
         block: (height, width) of the blocks that are decoded as one.
-        fingerprint: digest of the facts, of how values become pixels, of a sample of the content, and, in a TIFF, of
-            the length of each block. Name, place and time of the file do not count: a raster that moves stays the
-            same. A change of the content is noticed anywhere in a compressed TIFF, elsewhere where it meets the sample.
+        fingerprint: digest of the facts, of how values become pixels, and of the content: of a sample, and of the
+            length of each block of a compressed TIFF, which tells changes anywhere without reading it, or of all bytes
+            of another file. Name, place and time of the file do not count: a raster that moves stays the same.
     """
 
     path: Path
@@ -182,6 +182,6 @@ def _fingerprint(
         [
             _FORMAT, facts.width, facts.height, facts.dtype, facts.bits, list(facts.bands), repr(facts.nodata),
             facts.mask, None if crs is None else crs.to_wkt(), list(transform)[:6], stretch,
-            None if palette is None else digest(palette.tobytes()), seen.digest, facts.lengths,
+            None if palette is None else digest(palette.tobytes()), seen.digest, facts.content,
         ]
     )  # fmt: skip

@@ -16,7 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from zeroscene.errors import DatasetNotFoundError, OptionError, PictureError
-from zeroscene.files import digest
+from zeroscene.files import digest, file_digest
 from zeroscene.scenes.geo_values import Mask, Values, valid_values
 
 # Set once for the process because `warnings.catch_warnings` is not safe in the threads that decode.
@@ -42,6 +42,7 @@ _ENVIRONMENT: Final = {
 _LARGEST_BLOCK = 256 * 2**20  # bytes
 # A VRT has no blocks: those it states are far smaller than those of its sources, each of which would be decoded often.
 _VRT_BLOCK = 1024
+_ASIDE = (".aux.xml", ".ovr")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class Facts:
         paletted: whether the values are positions in a palette.
         block: (height, width) of a block.
         driver: GDAL's name of the format.
-        lengths: digest of the bytes of each block of a TIFF; empty for other formats.
+        content: digest that a change of the content anywhere moves: of the lengths of all blocks of a compressed TIFF,
+            else of all bytes of the file, and of those that a VRT is made of.
     """
 
     width: int
@@ -72,7 +74,7 @@ class Facts:
     paletted: bool
     block: tuple[int, int]
     driver: str
-    lengths: str
+    content: str
 
 
 def opened(path: Path) -> Any:
@@ -135,10 +137,11 @@ def read_facts(path: Path, source: Any, bands: Sequence[int] | None) -> Facts:
         height, width = min(max(height, _VRT_BLOCK), source.height), min(max(width, _VRT_BLOCK), source.width)
     paletted = len(chosen) == 1 and source.colorinterp[chosen[0] - 1] == ColorInterp.palette
     lengths = _block_lengths(path, source, chosen) if source.driver == "GTiff" else ""
+    content = lengths if lengths and source.compression is not None else _contents(path, source)
     return Facts(
         source.width, source.height, chosen, dtype.name, _bits(source, chosen[0], dtype),
         tuple(source.nodatavals[band - 1] for band in chosen), _mask_kind(source, chosen[0]), paletted,
-        (height, width), source.driver, lengths,
+        (height, width), source.driver, content,
     )  # fmt: skip
 
 
@@ -195,6 +198,12 @@ def _block_lengths(path: Path, source: Any, bands: Sequence[int]) -> str:
                         "it again"
                     )
     return digest(" ".join(lengths))
+
+
+def _contents(path: Path, source: Any) -> str:
+    """Return the digest of a file, and of the files that it is made of, but for what others write beside them."""
+    parts = [Path(name) for name in source.files if not name.endswith(_ASIDE)] or [path]
+    return digest(*(file_digest(part) for part in parts if part.is_file()))
 
 
 def georeference(path: Path, source: Any) -> tuple[CRS | None, Affine]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from zeroscene.encoders.base import ImageEncoder
-from zeroscene.errors import PictureError, ZeroSceneError
+from zeroscene.errors import PictureError, StoreError, ZeroSceneError
 from zeroscene.files import digest, remove_folder
 from zeroscene.maps.layout import Layout
 from zeroscene.maps.mapping import MapOptions, map_raster
@@ -82,6 +82,8 @@ def write_map(
     encoder = labeller.eye()
     layout = (windows or Windows()).layout(raster, encoder)
     layout = replace(layout, notes=(*labeller.notes, *layout.notes))
+    if store is not None:
+        require_apart(Path(store), out)
     with _folder(out):
         own = digest(raster.fingerprint, layout.fingerprint, encoder.identity.fingerprint)
         work = out / f"{WORK}{own}" if store is None else Path(store)
@@ -89,6 +91,17 @@ def write_map(
         made.write(out)
         _clear(out)
     return made
+
+
+def require_apart(store: Path, out: Path) -> None:
+    """Make sure that vectors are not kept among the files of a map.
+
+    Raises:
+        StoreError: they would be.
+    """
+    inside = store.resolve().is_relative_to(out.resolve())
+    if inside and not any(part.startswith(".") for part in store.resolve().relative_to(out.resolve()).parts):
+        raise StoreError(f"the vectors in {store} would lie among the files of the map in {out}; give another folder")
 
 
 @contextmanager
