@@ -61,6 +61,7 @@ class Trial:
         plain: the plain threshold, a lead in scores.
         scale: what makes logits of scores before anything is calibrated.
         labelled: training pictures, for the refinement.
+        gamma: what is subtracted from seen classes where others are asked about.
     """
 
     method: AnyMethod
@@ -72,6 +73,7 @@ class Trial:
     plain: float
     scale: float
     labelled: Labelled | None = None
+    gamma: float = 0.0
 
     def scored(self, candidates: Sequence[str], pictures: Embeddings) -> Scores:
         """Return the scores of pictures among some classes."""
@@ -135,6 +137,7 @@ def _unknown(trial: Trial, test: Embeddings, y: npt.NDArray[np.int64]) -> Figure
 def _alone(trial: Trial, test: Embeddings, y: npt.NDArray[np.int64]) -> list[list[float | None]]:
     """Ask about each class by itself: share of its pictures found, and of right ones among those found, from 0.5 on."""
     contrast = trial.scored(trial.seen, test)
+    contrast.values[...] -= np.float32(trial.gamma)
     found: list[list[float | None]] = []
     for k, name in enumerate(trial.unseen):
         share = trial.confidence.against(trial.scored([name], test), contrast).values[:, 0]
@@ -202,7 +205,20 @@ def ucmerced(pictures: Embeddings) -> list[Figures]:
         method = KernelPrototypes(**fixed).fit(train, table)
         labelled = Labelled(train.pictures.x, train.y)
         found.append(
-            measured(Trial(method, confidence, table, pictures, split.seen, split.unseen, plain, 1.0, labelled))
+            measured(
+                Trial(
+                    method,
+                    confidence,
+                    table,
+                    pictures,
+                    split.seen,
+                    split.unseen,
+                    plain,
+                    1.0,
+                    labelled,
+                    chosen.choice.gamma,
+                )
+            )
         )
     return found
 

@@ -52,5 +52,9 @@ class StoreError(ZeroSceneError, RuntimeError):
     """An embedding store or a result folder is damaged, or belongs to another run."""
 
 
+class BusyError(StoreError):
+    """Another run is writing the same store or output at this moment; what lies there is its live work."""
+
+
 class MissingExtraError(ZeroSceneError, ImportError):
     """An optional dependency is needed; the message names the extra that installs it."""

@@ -140,6 +140,63 @@ def test_pictures_are_windows(tmp_path):
     )
 
 
+def test_maps_tell_what_is_to_be_known_of_them(tmp_path):
+    write_raster(tmp_path / "r.tif", noise(3, 30, 30))
+    told = value("add", tmp_path / "a", tmp_path / "r.tif", "--encoder", "tiny", "--window", "16 px")
+    scale = next(note for note in told["rasters"][0]["notes"] if "are enlarged to the" in note)
+    done = invoke("query", tmp_path / "a", "--classes", ASKED, "--map", tmp_path / "maps")
+    assert done.stderr.count(f"note: {tmp_path / 'r.tif'}: {scale}") == 1
+    shown = value("query", tmp_path / "a", "--classes", ASKED, "--map", tmp_path / "maps")["maps"][0]
+    one = ["map", str(tmp_path / "r.tif"), "-c", ASKED, "--window", "16 px", "-o", str(tmp_path / "one")]
+    assert runner.invoke(app, one).exit_code == 0
+    made, direct = (SceneMap.read(tmp_path / name).provenance["notes"] for name in ("maps/r", "one"))
+    assert made == direct == shown["notes"]
+    assert scale in made
+
+
+def test_a_first_command_that_adds_nothing_begins_no_archive(mosaics, tmp_path):
+    one, archive = mosaics / "area_20200601.tif", tmp_path / "a"
+    (tmp_path / "broken.tif").write_bytes(b"II*\0 and no more")
+    begin = ("add", archive, "--encoder", "tiny")
+    assert "is no length; give metres" in error(*begin, one, "--window", "110meters")
+    assert "overlap 1.5 is out of range" in error(*begin, one, "--overlap", "1.5")
+    assert "is smaller than a pixel" in error(*begin, one, "--window", "0.1 m")
+    assert "none of 1 could be added" in error(*begin, tmp_path / "broken.tif")
+    assert "no time like the pattern" in error(*begin, one, "--time", "%Y%j")
+    assert "none of 1 could be added" in error(*begin, tmp_path / "broken.tif", "--pictures")
+    assert not archive.exists()
+    assert value(*begin, tmp_path / "broken.tif", one)["added"] == 1
+    assert Archive.open(archive).cutting.window == "110 m", "what suits the first that can be read"
+
+
+def test_windows_of_rasters_that_come_after_pictures_suit_the_encoder(mosaics, tmp_path):
+    picture = save(tmp_path / "p.png", scene("lake", 1, 64))
+    value("add", tmp_path / "a", picture, "--encoder", "tiny", "--pictures")
+    told = value("add", tmp_path / "a", mosaics / "area_20200601.tif")
+    assert (told["added"], told["windows"]) == (1, 1 + 7 * 9)
+    assert value("list", tmp_path / "a")["window"] == "110 m"
+
+
+def test_pictures_of_which_none_could_be_read_are_listed(tmp_path):
+    picture, broken = save(tmp_path / "p.png", scene("lake", 1, 64)), tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    value("add", tmp_path / "a", picture, "--encoder", "tiny", "--pictures")
+    done = invoke("add", tmp_path / "a", broken, "--pictures", code=2)
+    assert "none of 1 could be added" in done.stderr
+    assert "(no picture could be read)" in run("list", tmp_path / "a")
+    found = value("list", tmp_path / "a")
+    assert sorted(len(p["rasters"]) for p in found["partitions"]) == [0, 1]
+
+
+def test_areas_that_are_not_known_are_a_stroke_in_the_table(tmp_path):
+    for year in (2020, 2023):
+        write_raster(tmp_path / f"r_{year}.tif", noise(year, 40, 40), crs=None, transform=None)
+    value("add", tmp_path / "a", *sorted(tmp_path.glob("*.tif")), "--encoder", "tiny", "--time", "%Y", "--window", "16")
+    shown = run("change", tmp_path / "a", "-c", ASKED, "--from", 2020, "--to", 2023, "-o", tmp_path / "out")
+    rows = shown.splitlines()[2 : shown.splitlines().index("")]
+    assert {row.split()[-1] for row in rows} == {"-"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -175,6 +232,7 @@ def test_bad_archives_and_bad_adding_are_one_line(archive, mosaics, tmp_path):
     assert "does not end before" in error(
         "change", archive, "-c", ASKED, "--from", "2023", "--to", "2020", "-o", tmp_path / "c"
     )
+    assert not (tmp_path / "c").exists()
     write_raster(tmp_path / "noise.tif", noise())
     told = value("add", tmp_path / "unasked", tmp_path / "noise.tif", "--encoder", "tiny", "--window", "16")
     assert told["added"] == 1

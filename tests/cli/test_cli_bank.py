@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,10 @@ from shell import value as told
 
 from small_world import ENCODER
 from zeroscene.semantics.bank import ClassBank
+from zeroscene.semantics.knowledge import knowledge_table
 from zeroscene.semantics.reading import read_table
 from zeroscene.semantics.table import ClassTable
+from zeroscene.semantics.views import join, view
 
 
 @pytest.fixture(scope="module")
@@ -217,14 +221,20 @@ class TestBank:
         [
             (("add", "Lake", "--to", "BANK"), "class 'Lake' is in the bank already, spelled 'lake'"),
             (("add", "x", "--to", "BANK"), "unknown classes in the knowledge base: 'x'; give its attributes"),
-            (("add", "x", "--describe", "y", "--to", "BANK"), "'knowledge', which no words lead to|a name alone"),
+            (
+                ("add", "x", "--describe", "y", "--to", "BANK"),
+                "no words lead to a bank of source 'knowledge'; describing (--describe)",
+            ),
             (("add", "x", "--attributes", "solar_module=1", "--to", "BANK"), "'solar_module' (nearest: solar_modules"),
             (("add", "x", "--attributes", "cars=2", "--to", "BANK"), "is 2.0; give a number from 0 to 1"),
             (("add", "x", "--attributes", "cars=many", "--to", "BANK"), "'cars' is 'many'; give a number"),
             (("add", "x", "--attributes", "cars", "--to", "BANK"), "'cars' is not NAME=VALUE"),
             (("add", "x", "--attributes", "cars=1,cars=1", "--to", "BANK"), "'cars' stands twice"),
             (("add", "x", "y", "--attributes", "cars=1", "--to", "BANK"), "say what one class is; 2 are named"),
+            (("add", "x", "--attributes", "cars=1", "--describe", "y", "--to", "BANK"), "(--describe), not both"),
             (("add", "--to", "BANK"), "no classes: name them"),
+            (("rename", "lake", "none of these", "--in", "BANK"), "name of pictures that show no class"),
+            (("add", "None of These", "--encoder", "tiny", "--describe", "lawn", "--to", "n.bank"), "show no class"),
             (("describe", "lake", "--in", "BANK"), "say what 'lake' looks like"),
             (
                 ("describe", "pond", "--attributes", "cars=1", "--in", "BANK"),
@@ -243,6 +253,35 @@ class TestBank:
         run("classes", "bank", "lake", "river", "-o", "BANK.bank")
         found = error("classes", *("BANK.bank" if word == "BANK" else word for word in words))
         assert any(part in found for part in said.split("|"))
+
+    def test_two_who_begin_a_bank_at_once_are_both_in_it(self, tmp_path: Path) -> None:
+        words = (sys.executable, "-m", "zeroscene", "classes", "add")
+        begun = [
+            subprocess.Popen(
+                [*words, name, "--encoder", "tiny", "--to", tmp_path / "w.bank"], stdout=subprocess.PIPE, text=True
+            )
+            for name in ("lake", "river")
+        ]
+        said = [one.communicate()[0] for one in begun]
+        assert [one.returncode for one in begun] == [0, 0]
+        assert sorted(ClassBank.read(tmp_path / "w.bank").classes) == ["lake", "river"]
+        assert sum(one.startswith("new bank with") for one in said) == 1
+        assert sum(one.startswith("added") for one in said) == 1
+
+    def test_a_class_of_several_views_keeps_those_that_are_not_described(self, words: Path, tmp_path: Path) -> None:
+        views = {"words": ClassBank.read(words).table, "attributes": knowledge_table(["lake", "desert"])}
+        join(views).write(tmp_path / "fused.safetensors")
+        fused = tmp_path / "fused.bank"
+        run("classes", "bank", tmp_path / "fused.safetensors", "-o", fused)
+        given = ("--attributes", "solar_modules=1,bare_soil=0.4", "--describe", "rows of blue rectangles")
+        run("classes", "add", "solar panel", *given, "--to", fused)
+        run("classes", "describe", "solar panel", "many rectangles", "--in", fused)
+        run("classes", "describe", "solar panel", "--attributes", "bare_soil=0.8", "--in", fused)
+        held = ClassBank.read(fused)
+        shown = view(held.table, "attributes")
+        row = {shown.columns[i]: value for i, value in enumerate(shown.row("solar panel")) if value}
+        assert row == {"solar_modules": 1, "bare_soil": np.float32(0.8)}
+        assert held.entry("solar panel").texts == ("many rectangles",)
 
     def test_an_empty_bank_says_so(self, tmp_path: Path) -> None:
         bank = tmp_path / "c.bank"

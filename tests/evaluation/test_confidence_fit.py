@@ -179,6 +179,7 @@ def test_it_looks_at_pictures_of_the_training_set_only_and_is_the_same_every_tim
     first = fit_confidence(KernelPrototypes, {}, 0.1, train, table.select(seen), refinement=REFINEMENT)
     assert first == fit_confidence(KernelPrototypes, {}, 0.1, train, table.select(seen), refinement=REFINEMENT)
     assert set(first.settings) == {"new", "mixed", "new refined", "mixed refined"}
+    assert first.refinement == REFINEMENT
     assert set(first.settings["mixed"].classes) == set(seen)
     assert first.settings["mixed"].thresholds[-1].candidates == 6
 

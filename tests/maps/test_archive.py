@@ -189,7 +189,10 @@ def test_a_raster_without_data_and_one_without_a_place_are_there_and_told(tmp_pa
     write(tmp_path / "nowhere.tif", labels(5), crs=None, transform=None)
     archive, told = added(tmp_path / "archive", tmp_path / "dark.tif", tmp_path / "nowhere.tif")
     assert told[0].notes == ("no window of it has data",)
-    assert told[1].notes == ("it has no reference system: no question about a region finds it",)
+    assert told[1].notes == (
+        "the metres of a pixel are not known, so that the scale of the windows was not checked",
+        "it has no reference system: no question about a region finds it",
+    )
     assert len(ask(archive, question())) == 30
     with pytest.raises(OptionError, match="none of its rasters has a place on the ground"):
         ask(archive, question(), Region.of("0,0,1,1"))

@@ -8,17 +8,21 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.warp
-from archive_world import added, east, labels, write
+from archive_world import added, contents, east, labels, write
 from mapping_world import COLOURS, question
 from rasterio import Affine
 
 from geo_world import METRE
 from zeroscene.errors import OptionError, StoreError
+from zeroscene.maps.archive import change as change_of
 from zeroscene.maps.archive.change import UNCHANGED, Change, change
 from zeroscene.maps.archive.change_files import write_changes
 from zeroscene.maps.archive.folder import Archive
+from zeroscene.maps.archive.reach import Reach
 from zeroscene.maps.archive.region import Region
+from zeroscene.maps.archive.source import Source
 from zeroscene.maps.archive.time import Period
+from zeroscene.maps.layout import Layout
 from zeroscene.maps.scene_map import SceneMap
 
 OLD, NEW = Period.of("2020"), Period.of("2023")
@@ -212,6 +216,66 @@ def test_the_same_change_gives_the_same_files_again(two, tmp_path):
         write_changes(changes(two), tmp_path / "out", {})
 
 
+def test_a_question_that_is_refused_leaves_the_folder_as_it_is(two, tmp_path):
+    with pytest.raises(OptionError, match="does not end before"):
+        write_changes(change(two, question(), NEW, OLD), tmp_path / "new", {})
+    assert not (tmp_path / "new").exists()
+    write_changes(changes(two), tmp_path / "out", {})
+    before = contents(tmp_path / "out")
+    with pytest.raises(OptionError, match=r"nothing in .* is of 2029"):
+        write_changes(change(two, question(), OLD, Period.of("2029")), tmp_path / "out", {})
+    assert contents(tmp_path / "out") == before
+
+
+def test_rasters_of_an_earlier_question_leave_the_folder_and_other_things_stay(two, tmp_path):
+    out = tmp_path / "out"
+    write_changes(changes(two), out, {})
+    (out / "mine").mkdir()
+    added(two.path, write(tmp_path / "later.tif", labels(5)), time="2025")
+    write_changes(change(two, question(), OLD, Period.of("2025")), out, {})
+    assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["later", "mine"]
+
+
+def test_rasters_of_a_run_that_was_interrupted_leave_the_folder_too(two, tmp_path):
+    def broken():
+        yield from changes(two)
+        raise StoreError("interrupted")
+
+    out = tmp_path / "out"
+    with pytest.raises(StoreError, match="interrupted"):
+        write_changes(broken(), out, {})
+    assert (out / "new").is_dir()
+    assert json.loads((out / "run.json").read_text())["finished"] is False
+    write_changes([], out, {})
+    assert not (out / "new").exists()
+
+
+def test_hectares_of_what_has_no_place_are_not_known(tmp_path):
+    nowhere = {"crs": None, "transform": None}
+    archive = archive_of(
+        tmp_path,
+        _2020=write(tmp_path / "o.tif", blocks("rg"), **nowhere),
+        _2023=write(tmp_path / "n.tif", blocks("gg"), **nowhere),
+    )
+    summary = write_changes(changes(archive), tmp_path / "out", {})
+    assert {t["hectares"] for t in summary["transitions"]} == {None}
+    assert {r["hectares"] for r in csv.DictReader((tmp_path / "out" / "transitions.csv").open())} == {""}
+
+
+def test_a_raster_whose_cells_were_all_seen_later_is_told_as_that(tmp_path):
+    archive = archive_of(
+        tmp_path,
+        _2020=write(tmp_path / "o.tif", labels(1)),
+        _2023_01=write(tmp_path / "n.tif", labels(2)),
+        _2023_06=write(tmp_path / "m.tif", labels(3)),
+    )
+    later, earlier = write_changes(changes(archive), tmp_path / "out", {})["rasters"]
+    assert later["notes"] == []
+    assert earlier["notes"] == [
+        "none of its cells is left: later rasters of the later time saw the same ground, and count there"
+    ]
+
+
 def test_dates_without_a_common_cell_leave_tables_that_are_empty(tmp_path):
     archive = archive_of(
         tmp_path,
@@ -233,3 +297,88 @@ def test_bad_times_and_a_class_alone_are_refused(two):
         list(change(two, question(), Period.of("2019"), NEW))
     with pytest.raises(OptionError, match="name two or more"):
         list(change(two, question(classes=["sand"], contrast=["red earth"]), OLD, NEW))
+
+
+# --- systems that do not reach each other, and rasters that are far apart
+
+
+def test_a_later_raster_of_the_whole_earth_is_compared_with_earlier_ones_in_utm(tmp_path):
+    here = Affine(100, 0, 500_000, 0, -100, 5_400_000)
+    old = write(tmp_path / "o.tif", blocks("rg", "bs"), crs="EPSG:32611", transform=here)
+    world = Affine(0.9375, 0, -180, 0, -0.9375, 90)
+    new = write(tmp_path / "n.tif", labels(1, 24, 48), crs="EPSG:4326", transform=world)
+    archive = archive_of(tmp_path, _2020=old, _2023=new)
+    found = changes(archive)[0]
+    assert not found.known.any()
+    elsewhere = Affine(11_000, 0, 480_000, 0, -11_000, 5_420_000)
+    old = write(tmp_path / "p.tif", blocks("rg", "bs"), crs="EPSG:32612", transform=elsewhere)
+    found = changes(archive_of(tmp_path, _2020_06=old))[0]
+    rows, columns = np.nonzero(found.known)
+    assert len(rows) == 1
+    longitude, latitude = -180 + 7.5 * (columns + 0.5), 90 - 7.5 * (rows + 0.5)
+    assert [longitude.item(), latitude.item()] == [-108.75, 48.75]
+
+
+def test_a_system_that_leads_nowhere_is_compared_with_itself_only(tmp_path):
+    local = rasterio.crs.CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    archive = archive_of(
+        tmp_path,
+        _2020=write(tmp_path / "o.tif", blocks("rg")),
+        _2020_02=write(tmp_path / "p.tif", blocks("rg"), crs=local),
+        _2023=write(tmp_path / "n.tif", blocks("gg"), crs=local),
+    )
+    (found,) = changes(archive)
+    assert [Path(s.path).name for s in found.earlier] == ["p.tif"]
+    assert found.changed[1, 1]
+    assert not found.changed[1, 4]
+
+
+def test_rasters_that_are_far_apart_are_not_compared_cell_by_cell(tmp_path, monkeypatch):
+    places = [east(0), east(3), east(5000), east(10_000)]
+    for k, place in enumerate(places):
+        old = write(tmp_path / f"o{k}.tif", labels(k), transform=place)
+        new = write(tmp_path / f"n{k}.tif", labels(k + 9), transform=place, crs="EPSG:32632")
+        archive = archive_of(tmp_path, _2020=old, _2023=new)
+    compared, places_of = [], change_of._places
+
+    def counted(source, other):
+        compared.append((Path(source.path).name, Path(other.path).name))
+        return places_of(source, other)
+
+    monkeypatch.setattr(change_of, "_places", counted)
+    found = changes(archive)
+    pairs = {(new, old) for new, old in compared if old.startswith("o")}
+    assert pairs == {
+        ("n0.tif", "o0.tif"),
+        ("n0.tif", "o1.tif"),
+        ("n1.tif", "o0.tif"),
+        ("n1.tif", "o1.tif"),
+        ("n2.tif", "o2.tif"),
+        ("n3.tif", "o3.tif"),
+    }
+    assert len(compared) == len(pairs) + 1
+    monkeypatch.setattr(change_of.Reach, "meets", lambda _self, _one, others: np.ones(len(others.radii), np.bool_))
+    for one, other in zip(found, changes(archive), strict=True):
+        np.testing.assert_array_equal(one.probability, other.probability)
+        np.testing.assert_array_equal(one.before, other.before)
+        assert [s.path for s in one.earlier] == [s.path for s in other.earlier]
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        ("EPSG:32632", Affine(10, 0, 5e5, 0, -10, 5.4e6)),
+        ("EPSG:4326", Affine(0.01, 0, 178, 0, -0.01, 10)),
+        ("EPSG:4326", Affine(0.9, 0, -180, 0, -0.6, 90)),
+        ("EPSG:3413", Affine(20_000, 0, -4e6, 0, -20_000, 3e6)),
+        ("EPSG:3857", Affine(100_000, 0, -2e7, 0, -100_000, 1.5e7)),
+    ],
+)
+def test_every_cell_of_a_raster_lies_in_its_reach(crs, transform):
+    source = Source("a", "f", Layout(300, 400, (5, 5)), rasterio.crs.CRS.from_string(crs), transform, None)
+    rows, columns = np.mgrid[:300:7, :400:7] + 0.5
+    x, y = (transform.a * columns + transform.c).ravel(), (transform.e * rows + transform.f).ravel()
+    for px, py in list(zip(x, y, strict=True))[::41]:
+        small = Affine(transform.a / 1e3, 0, px, 0, transform.e / 1e3, py)
+        other = Source("b", "f", Layout(2, 2, (1, 1)), source.crs, small, None)
+        assert Reach.of([other]).meets(0, Reach.of([source])).all()

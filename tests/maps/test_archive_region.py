@@ -125,6 +125,21 @@ def test_windows_without_a_reference_system_lie_nowhere():
     assert not Region.of("-180,-90,180,90").touches(nowhere).any()
 
 
+@pytest.mark.parametrize("crs", [{}, {"crs": None}, {"crs": {"properties": {"name": "EPSG:4326"}}}])
+def test_polygons_are_in_degrees_where_the_file_names_no_other_system_and_empty_ones_are_passed_over(tmp_path, crs):
+    square = [[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]
+    shapes = [
+        {"type": "Polygon", "coordinates": []}, {"type": "Polygon"}, {"type": "MultiPolygon", "coordinates": None},
+        {"type": "MultiPolygon", "coordinates": [[], [square]]}, None,
+    ]  # fmt: skip
+    features = [{"type": "Feature", "properties": None, "geometry": shape} for shape in shapes]
+    path = tmp_path / "region.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features, **crs}))
+    found = Region.of(str(path))
+    assert [len(rings) for rings in found.polygons] == [1]
+    assert found.touches(squares((0.5, 0.5), (1.5, 1.5))).tolist() == [True, False]
+
+
 @pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "0,5,1,5", "0,6,1,5", "0,0,200,1", "0,-91,1,1", "1,1,1,2", ""])
 def test_what_is_no_box_is_refused(text):
     with pytest.raises(OptionError, match="west,south,east,north"):
@@ -140,6 +155,17 @@ def test_what_is_no_box_is_refused(text):
         ({"type": "Polygon", "coordinates": [[[500000, 0], [500001, 0], [500000, 9]]]}, "outside of -180..180"),
         ({"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}, "fewer than three"),
         ({"type": "Polygon", "coordinates": [["x"]]}, "damaged"),
+        ({"type": "Polygon", "coordinates": 5}, "damaged"),
+        ({"type": "Polygon", "coordinates": [5]}, "damaged"),
+        ({"type": "MultiPolygon", "coordinates": {"a": 1}}, "damaged"),
+        ({"type": "Polygon", "coordinates": [[[10**400, 0], [1, 1], [0, 1]]]}, "damaged"),
+        ({"type": "Polygon", "coordinates": []}, "no polygon"),
+        ({"type": "Polygon", "coordinates": None}, "no polygon"),
+        ({"type": "Polygon"}, "no polygon"),
+        ({"type": "FeatureCollection", "features": None}, "no polygon"),
+        ({"type": "FeatureCollection", "features": 5}, "no polygon"),
+        ({"type": "Polygon", "coordinates": [], "crs": {"properties": None}}, "without a name; write it in longitude"),
+        ({"type": "Polygon", "coordinates": [], "crs": 4326}, "without a name; write it in longitude"),
         (
             {"type": "Polygon", "coordinates": [], "crs": {"properties": {"name": "urn:ogc:def:crs:EPSG::32632"}}},
             "write it in longitude and latitude",
@@ -151,3 +177,19 @@ def test_a_file_without_polygons_in_degrees_is_refused(tmp_path, value, message)
     path.write_text(json.dumps(value))
     with pytest.raises(DataFormatError, match=message):
         Region.of(str(path))
+
+
+def test_windows_off_the_earth_lie_nowhere_and_those_beside_them_do():
+    disk = CRS.from_string("+proj=geos +h=35785831 +lon_0=41 +sweep=y +ellps=WGS84 +units=m")
+    boxes = np.array([[row, column, row + 1, column + 1] for row in range(8) for column in range(8)])
+    found = Outlines.of(disk, Affine(1.6e6, 0, -6.4e6, 0, -1.6e6, 6.4e6), boxes)
+    known = found.known.reshape(8, 8)
+    assert known[3:5, 3:5].all()
+    assert not known[[0, 0, -1, -1], [0, -1, 0, -1]].any()
+    assert [value is None for value in found.wkb().to_pylist()] == (~found.known).tolist()
+    assert Region.of("35,-5,47,5").touches(found).any()
+
+
+def test_windows_in_a_system_that_leads_nowhere_lie_nowhere():
+    local = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    assert not Outlines.of(local, Affine(2, 0, 0, 0, -2, 0), np.array([[0, 0, 5, 5]])).known.any()

@@ -56,6 +56,12 @@ def test_what_is_no_time_is_refused_with_the_forms_that_are(text):
         ("_%Y-%m", "12_2023-04.tif", "2023-04-01"),
         ("%Y%j", "doy2023032.tif", "2023-02-01"),
         ("%Y%m%dT%H%M%S", "x20230517T103015.tif", "2023-05-17T10:30:15Z"),
+        ("A%Y%j.%H%M", "MOD02.A2020161.1035.061.2020340123456.hdf", "2020-06-09T10:35:00Z"),
+        ("%Y%j", "x_2020366.tif", "2020-12-31"),
+        ("%Y", "tile_1234_2020.tif", "2020-01-01"),
+        ("%Y%m%d", "S2_20200105T013442_N0204_20200105T013443.tif", "2020-01-05"),
+        ("%Y%m%d_20", "LC08_L1TP_195025_20200601_20200824_02_T1.tif", "2020-06-01"),
+        ("S2%Y", "S22020.tif", "2020-01-01"),
     ],
 )
 def test_a_rule_finds_the_time_in_the_name(tmp_path, rule, name, time):
@@ -65,6 +71,32 @@ def test_a_rule_finds_the_time_in_the_name(tmp_path, rule, name, time):
 def test_a_name_without_the_pattern_has_no_time(tmp_path):
     with pytest.raises(OptionError, match="no time like the pattern"):
         TimeRule.of("%Y%m%d").time(tmp_path / "mosaic.tif")
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        ("%Y%j", "S_20200601.tif"),
+        ("%Y%j", "x_2019366.tif"),
+        ("%Y%j", "x_2020000.tif"),
+        ("%Y%j", "9999999.tif"),
+        ("%Y", "tile_12345_1234.tif"),
+        ("%Y%m%d", "x_20200601103000.tif"),
+    ],
+)
+def test_a_part_of_a_longer_number_and_a_day_or_year_that_cannot_be_are_no_time(tmp_path, rule, name):
+    with pytest.raises(OptionError, match="no time like the pattern"):
+        TimeRule.of(rule).time(tmp_path / name)
+
+
+def test_a_name_with_several_times_is_refused_until_the_pattern_says_which(tmp_path):
+    with pytest.raises(OptionError, match=r"several times in its name \(2020-06-01, 2020-08-24\); write what stands"):
+        TimeRule.of("%Y%m%d").time(tmp_path / "LC08_L1TP_195025_20200601_20200824_02_T1.tif")
+
+
+def test_the_end_of_the_calendar_is_refused():
+    with pytest.raises(OptionError, match="is not in the calendar"):
+        Period.of("9999-12-31")
 
 
 @pytest.mark.parametrize("rule", ["%Q", "%m%d", "%Y%d", "%Y%Y", "yesterday"])

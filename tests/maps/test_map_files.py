@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas
@@ -202,7 +203,8 @@ def test_a_point_has_the_same_class_in_every_file(
             assert areas[areas.contains(Point(x, y))]["class"].to_list() == ([name] if name else [])
             if scene.crs is not None:
                 (x,), (y,) = transform(scene.crs, "EPSG:4326", [x], [y])
-            assert outlines[outlines.contains(Point(x, y))]["class"].to_list() == ([name] if name else [])
+            there = outlines[outlines.contains(Point(x, y))]
+            assert [one["class"] for _, one in there.iterrows()] == ([name] if name else [])  # no area has no columns
 
 
 def test_overviews_show_cells_that_exist(tmp_path: Path) -> None:
@@ -338,3 +340,22 @@ def test_damaged_maps_are_refused(tmp_path: Path) -> None:
     raster.unlink()
     with pytest.raises(DatasetNotFoundError, match=r"no such file: .*map\.tif"):
         SceneMap.read(tmp_path)
+
+
+def test_files_of_a_raster_with_a_transform_and_no_system_do_not_call_its_units_pixels(tmp_path: Path) -> None:
+    replace(small_map("pixels"), transform=Affine(68.75, 0, 500_412.5, 0, -68.75, 5_400_000)).write(tmp_path)
+    run = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert run["note"].endswith("what its transform gives, in units that have no name")
+    outline = geopandas.read_file(tmp_path / "areas.geojson")
+    assert outline.crs.name == "coordinates of the raster, which has no reference system"
+    assert outline.total_bounds[0] >= 500_412.5
+
+
+@pytest.mark.parametrize("system", ["ESRI:54030", 'LOCAL_CS["site",UNIT["metre",1]]'])
+def test_a_map_in_a_system_without_longitude_and_latitude_everywhere_is_written(tmp_path: Path, system: str) -> None:
+    whole = Affine(2.62e6, 0, -17e6, 0, -1.91e6, 8.6e6)
+    replace(small_map(), crs=rasterio.crs.CRS.from_user_input(system), transform=whole).write(tmp_path)
+    run = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert run["area_m2"] is None
+    assert equal(SceneMap.read(tmp_path), SceneMap.read(tmp_path))
+    assert geopandas.read_file(tmp_path / "areas.geojson").total_bounds[0] < -180

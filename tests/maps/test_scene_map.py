@@ -186,3 +186,56 @@ def test_a_map_cannot_be_changed() -> None:
     scene = two_by_three()
     with pytest.raises(ValueError, match="read-only"):
         scene.klass[0, 0] = 1
+
+
+@pytest.mark.parametrize("cells", [(1, 1), (2, 2), (1, 2), (3, 1)])
+@pytest.mark.parametrize("west", [-180.0, 0.0, -180.125])
+def test_the_whole_earth_keeps_its_area_in_a_few_cells_too(cells: tuple[int, int], west: float) -> None:
+    rows, columns = cells
+    areas = cell_areas(Affine(360 / columns, 0, west, 0, -180 / rows, 90), CRS.from_epsg(4326), cells)
+    assert areas is not None
+    assert areas.sum() == pytest.approx(WHOLE_EARTH, rel=1e-12)
+    np.testing.assert_allclose(areas, areas[:, :1].repeat(columns, 1), rtol=1e-12)
+
+
+def test_wide_cells_keep_their_area_in_projections_and_over_the_antimeridian() -> None:
+    half = 20_037_508.342789244
+    world = cell_areas(Affine(2 * half, 0, -half, 0, -2 * half, half), CRS.from_epsg(3857), (1, 1))
+    fine = cell_areas(Affine(half / 32, 0, -half, 0, -half / 32, half), CRS.from_epsg(3857), (64, 64))
+    assert world is not None
+    assert fine is not None
+    assert world[0, 0] == pytest.approx(fine.sum(), rel=1e-9)
+    over = cell_areas(Affine(200, 0, 80, 0, -20, 10), CRS.from_epsg(4326), (1, 1))
+    here = cell_areas(Affine(20, 0, -100, 0, -20, 10), CRS.from_epsg(4326), (1, 10))
+    assert over is not None
+    assert here is not None
+    assert over[0, 0] == pytest.approx(here.sum(), rel=1e-12)
+    part = cell_areas(Affine(360, 0, -180, 0, -180, 90), CRS.from_epsg(4326), (1, 1), (0.5, 0.25))
+    assert part is not None
+    assert part[0, 0] == pytest.approx(WHOLE_EARTH / 8, rel=1e-12)
+
+
+def test_a_map_without_a_reference_system_counts_in_pixels_or_in_units_without_a_name(tmp_path: Path) -> None:
+    pixels = two_by_three(crs=None, transform=Affine(40, 0, 0, 0, 40, 0))
+    assert repr(pixels).startswith("<SceneMap: 2 x 3 cells of 40 pixels, no reference system: a map in pixels")
+    assert pixels[1:, 1:].in_pixels
+    units = two_by_three(crs=None, transform=Affine(68.75, 0, 500_412.5, 0, -68.75, 5_400_000))
+    assert units.summary.startswith("2 x 3 cells of 68.75 units, no reference system: a map in units that have no name")
+    assert not units[1:, 1:].in_pixels
+    with pytest.raises(OptionError, match=r"outside the map: .* a map in units that have no name"):
+        units.at(0, 0)
+    of_two = two_by_three(crs=None, transform=Affine(80, 0, 0, 0, 80, 0), provenance={"layout": {"stride": [40, 40]}})
+    assert not of_two.in_pixels
+    assert two_by_three(
+        crs=None, transform=Affine(40, 0, 0, 0, 40, 0), provenance={"layout": {"stride": [40, 40]}}
+    ).in_pixels
+    assert not two_by_three().in_pixels
+
+
+def test_a_map_over_the_rim_of_the_earth_says_that_not_all_cells_have_an_area() -> None:
+    scene = two_by_three(crs=CRS.from_string("ESRI:54030"), transform=Affine(11.4e6, 0, -17e6, 0, -8.6e6, 8.6e6))
+    assert scene.ground is None
+    with pytest.raises(DataFormatError, match="not all of its cells have a longitude and latitude; use counts"):
+        scene.areas()
+    with pytest.raises(OptionError, match="does not reach there"):
+        two_by_three(crs=CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')).at_lonlat(9, 48)

@@ -232,6 +232,12 @@ def test_an_example_of_a_class_that_is_not_asked_about_is_refused_with_the_neare
         Examples(dataclasses.replace(PICTURES.take([0, 1]), labels=labels), _ordered(SCORES, np.arange(2)))
 
 
+def test_examples_of_one_class_without_another_are_refused():
+    one = CLASSES[:1]
+    with pytest.raises(DataFormatError, match="alone do not tell it from anything; score it with other classes"):
+        AnyShot.fit(examples(2, one, SCORES.select(one)), PICTURES, SCORES.select(one))
+
+
 def test_examples_of_another_encoder_are_refused():
     other = dataclasses.replace(PICTURES.take(POOL), encoder=EncoderIdentity("other", "v", "p", "o"))
     with pytest.raises(EncoderMismatchError, match="'other'"):

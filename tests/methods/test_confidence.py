@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zeroscene.embeddings.embeddings import Embeddings
+from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.errors import DataFormatError, DatasetNotFoundError, OptionError
 from zeroscene.methods.confidence import (
     SOMETHING_ELSE,
@@ -20,7 +22,11 @@ from zeroscene.methods.confidence import (
     unsure,
     untrained_confidence,
 )
-from zeroscene.methods.contract import Scores
+from zeroscene.methods.contract import Scores, TrainingSet
+from zeroscene.methods.kernel import KernelPrototypes
+from zeroscene.methods.registry import load_method
+from zeroscene.methods.transduction.refine import TransductionOptions
+from zeroscene.semantics.table import ClassTable
 
 PROMISES = (
     Promise(precision=0.9, lead=1.0, coverage=0.8, measured=0.93),
@@ -107,6 +113,27 @@ def test_a_precision_out_of_reach_is_refused_and_the_message_says_what_was_in_re
         CONFIDENCE.reject(scores([[1, 0, 0, 0, 0]]), 0.99)
 
 
+def test_a_precision_above_all_that_are_tried_is_refused_and_the_message_says_which_is_the_highest():
+    sure = Thresholds(candidates=5, reachable=0.998, promises=PROMISES)
+    with pytest.raises(OptionError, match=r"99\.5 % cannot be promised: .* the highest that is tried is 99 %"):
+        Setting(temperature=0.5, thresholds=(sure,)).lead(5, 0.995)
+    with pytest.raises(OptionError, match=r"99\.5 % cannot be promised: .* no threshold was sure of more than 95\.7 %"):
+        NEW.lead(5, 0.995)
+
+
+REFINED = Confidence(seen=(), settings={"new refined": NEW}, refinement=TransductionOptions())
+
+
+def test_a_precision_is_promised_for_scores_refined_as_in_the_calibration_only():
+    s = scores([[2.0, 0, 0, 0, 0]])
+    expected = REFINED.reject(s, 0.95, refined=True)
+    assert (REFINED.reject(s, 0.95, refined=TransductionOptions()) == expected).all()
+    said = "no precision can be promised for scores refined with priors=balanced and not free, affinity=2.0 and not 1.0"
+    with pytest.raises(OptionError, match=said):
+        REFINED.reject(s, 0.95, refined=TransductionOptions(priors="balanced", affinity=2))
+    REFINED.probabilities(s, refined=True)
+
+
 @pytest.mark.parametrize("precision", [0, 1, 1.5, -0.1, float("nan")])
 def test_a_precision_that_is_none_is_refused(precision):
     with pytest.raises(OptionError, match="between 0 and 1"):
@@ -176,6 +203,33 @@ def test_a_least_probability_that_is_none_is_refused():
 def test_it_comes_back_from_its_file(tmp_path):
     CONFIDENCE.write(tmp_path / "confidence.json")
     assert Confidence.read(tmp_path / "confidence.json") == CONFIDENCE
+
+
+def test_how_refined_scores_were_made_comes_back_from_the_file(tmp_path):
+    REFINED.write(tmp_path / "confidence.json")
+    kept = Confidence.read(tmp_path / "confidence.json")
+    assert kept == REFINED
+    assert kept.unlike(TransductionOptions(priors="balanced")) == "priors=balanced and not free"
+    assert kept.unlike(TransductionOptions()) == ""
+
+
+def test_it_belongs_to_the_fitted_method_that_it_is_bound_to_also_after_both_were_saved(tmp_path):
+    method, other = fitted(seed=0), fitted(seed=1)
+    CONFIDENCE.of(method).write(tmp_path / "confidence.json")
+    method.save(tmp_path)
+    kept = Confidence.read(tmp_path / "confidence.json")
+    kept.check_method(load_method(tmp_path))
+    with pytest.raises(DataFormatError, match="confidence kept with this kernel is of another fit"):
+        kept.check_method(other)
+    CONFIDENCE.check_method(other)
+
+
+def fitted(seed):
+    x = np.random.default_rng(seed).normal(size=(12, 6)).astype(np.float32)
+    eye = EncoderIdentity("toy", "w", "p", "pooled")
+    pictures = Embeddings(tuple(map(str, range(12))), x, eye, ("a", "b", "c") * 4)
+    table = ClassTable(("a", "b", "c"), np.eye(3, dtype=np.float32), ("r", "g", "b"), "attributes")
+    return KernelPrototypes().fit(TrainingSet(pictures, table.classes), table)
 
 
 @pytest.mark.parametrize("change", [{"format": "other"}, {"seen": 3}, {"more": 1}])

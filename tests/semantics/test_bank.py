@@ -171,6 +171,18 @@ def test_an_unknown_class_is_named_with_its_nearest():
             change(bank("text"))
 
 
+@pytest.mark.parametrize("name", ["none of these", "None_of_These"])
+def test_no_class_has_the_name_of_pictures_that_show_none(name):
+    row = np.ones(len(bank("knowledge").recipe.columns))
+    for change in (
+        lambda b: b.added(Entry.of(name, row)),
+        lambda b: b.renamed("forest", name),
+        lambda b: ClassBank.of(ClassTable((name,), row[None], b.recipe.columns, "attributes")),
+    ):
+        with pytest.raises(DuplicateNameError, match=f"class '{name}' has the name of pictures that show no class"):
+            change(bank("knowledge"))
+
+
 def test_the_last_class_can_be_removed_and_the_bank_still_says_how_classes_are_made():
     empty = bank("text")
     for name in CLASSES:
@@ -357,9 +369,80 @@ class TestMake:
             view(table, "words").matrix, text_table(["solar park"], Words(), texts=said).matrix
         )
 
+    @pytest.mark.parametrize("kind", ["text", "knowledge", "annotated", "prompted", "user file"])
+    def test_words_and_values_at_once_are_refused_where_one_of_them_would_be_dropped(self, kind):
+        both = {"texts": {"solar park": ["rows of panels"]}, "values": {"solar_modules": 1}}
+        with pytest.raises(OptionError, match=r"'solar park': .* one vector a class; give .*--describe\), not both"):
+            entries.make(bank(kind), ["solar park"], lambda _: Words(), **both)
+
+    def test_what_no_view_takes_is_refused(self):
+        only = {
+            "words": ClassBank.of(join({"words": text_table(CLASSES, Words())})),
+            "values": ClassBank.of(join({"attributes": knowledge_table(CLASSES)})),
+        }
+        with pytest.raises(OptionError, match="class 'lake': no view of the bank holds attributes"):
+            entries.make(only["words"], ["lake"], lambda _: Words(), values={"cars": 1})
+        with pytest.raises(OptionError, match="class 'lake': no view of the bank takes its words"):
+            entries.make(only["values"], ["lake"], lambda _: Words(), texts={"lake": ["water"]})
+
+    @pytest.mark.parametrize("kind", ["knowledge", "user file"])
+    def test_words_that_lead_nowhere_are_refused_with_what_they_need(self, kind):
+        with pytest.raises(OptionError, match=r"'x': no words lead to .* \(--describe\) needs one of text vectors, or"):
+            entries.make(bank(kind), ["x"], lambda _: Words(), texts={"x": ["rows of panels"]})
+
     def test_a_name_alone_says_nothing_to_a_table_that_a_person_made(self):
         with pytest.raises(OptionError, match=r"'lake': a name alone .* 'user file'|source 'unknown'"):
             entries.make(bank("user file"), ["lake"], lambda _: Words())
+
+
+class TestAnew:
+    """A class of several views is described anew: what nothing was said about stays."""
+
+    @staticmethod
+    def parts(held: ClassBank, entry: Entry) -> dict[str, np.ndarray]:
+        table = held.described(entry).table.select([entry.name])
+        return {label: view(table, label).matrix[0] for label in ("words", "attributes")}
+
+    @pytest.fixture(params=["knowledge", "annotated"])
+    def held(self, request) -> ClassBank:
+        tables = {"words": text_table(CLASSES, Words()), "attributes": bank(request.param).table}
+        fused = ClassBank.of(join(tables))
+        said, values = {"solar park": ["rows of panels"]}, {"solar_modules": 1, "bare_soil": 0.4}
+        return fused.added(entries.make(fused, ["solar park"], lambda _: Words(), texts=said, values=values)[0])
+
+    def test_words_leave_the_attributes_that_were_given(self, held):
+        before = self.parts(held, held.entry("solar park"))
+        made = entries.made_anew(held, "Solar Park", lambda _: Words(), texts=["dark glass"])
+        after = self.parts(held, made)
+        assert (made.name, made.texts) == ("solar park", ("dark glass",))
+        np.testing.assert_array_equal(after["attributes"], before["attributes"])
+        expected = text_table(["solar park"], Words(), texts={"solar park": ["dark glass"]})
+        np.testing.assert_array_equal(after["words"], expected.matrix[0])
+        again = entries.made_anew(held.described(made), "solar park", lambda _: Words(), texts=["rows"])
+        np.testing.assert_array_equal(self.parts(held, again)["attributes"], before["attributes"])
+
+    def test_attributes_leave_the_words_and_the_attributes_that_are_not_named(self, held):
+        before = self.parts(held, held.entry("solar park"))
+        made = entries.made_anew(held, "solar park", lambda _: Words(), values={"bare_soil": 0.8})
+        after = self.parts(held, made)
+        assert made.texts == ("rows of panels",)
+        np.testing.assert_array_equal(after["words"], before["words"])
+        columns = view(held.table, "attributes").columns
+        changed = {
+            columns[i]: after["attributes"][i] for i in np.flatnonzero(after["attributes"] != before["attributes"])
+        }
+        assert changed == {"bare_soil": np.float32(0.8)}
+
+    def test_words_reach_the_attributes_that_are_made_of_words(self):
+        fused = ClassBank.of(join({"words": text_table(CLASSES, Words()), "attributes": bank("annotated").table}))
+        made = entries.made_anew(fused, "river", lambda _: Words(), texts=["sand and dunes"])
+        said = {"river": ["sand and dunes"]}
+        (expected,) = entries.from_words(bank("annotated"), ["river"], Words(), said)
+        np.testing.assert_array_equal(self.parts(fused, made)["attributes"], expected.vector)
+
+    def test_an_unknown_class_is_named(self, held):
+        with pytest.raises(UnknownNameError, match="'solar parc'"):
+            entries.made_anew(held, "solar parc", lambda _: Words(), texts=["x"])
 
 
 def test_near_identical_classes_are_told_with_their_cosine():

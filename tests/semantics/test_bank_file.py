@@ -230,6 +230,14 @@ def test_edits_at_once_are_all_there(file):
     assert len(file.history()) == 46
 
 
+def test_a_bank_is_begun_once_and_whoever_comes_later_is_told_so(tmp_path):
+    file = BankFile(tmp_path / "new" / "classes.bank")
+    assert file.begin(start(), "made", "first")
+    assert not file.begin(start().removed("sea"), "made", "second")
+    assert file.read() == start()
+    assert [edit.by for edit in file.history()] == ["first"]
+
+
 def test_a_killed_edit_leaves_a_whole_bank_with_every_edit_that_was_reported(file):
     draw = random.Random(0)
     for turn in range(6):

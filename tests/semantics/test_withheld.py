@@ -20,6 +20,10 @@ from zeroscene.semantics.withheld import mask_names, names_in, refuse_names
         ("Ferries at a pier", "ferry", ["Ferries"]),
         ("rows of parked cars", "parking_lot", []),
         ("seaside houses", "sea", []),
+        ("wide grasses", "grass", ["grasses"]),
+        ("two campuses", "campus", ["campuses"]),
+        ("a \u0928\u0926\u0940 in a field", "\u0928\u0926\u0940", ["\u0928\u0926\u0940"]),
+        ("la fore\u0302t noire", "for\u00eat", ["for\u00eat"]),
         ("a frobnicator field", "Frobnicator", ["frobnicator"]),
     ],
 )

@@ -8,8 +8,10 @@ import pytest
 
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.encoders.base import EncoderIdentity
-from zeroscene.errors import OptionError, UnknownNameError
-from zeroscene.methods.confidence import Confidence, untrained_confidence
+from zeroscene.errors import DataFormatError, OptionError, UnknownNameError
+from zeroscene.methods.confidence import Confidence, Promise, Setting, Thresholds, untrained_confidence
+from zeroscene.methods.contract import TrainingSet
+from zeroscene.methods.kernel import KernelPrototypes
 from zeroscene.methods.prompts import Prompts
 from zeroscene.methods.transduction.refine import TransductionOptions
 from zeroscene.semantics.table import ClassTable
@@ -98,6 +100,108 @@ def test_one_class_alone_without_contrast_has_a_score_and_no_probability() -> No
     assert "no probability" in answers.notes[-1]
     with pytest.raises(OptionError, match="name the others"):
         labeller(("forest",)).answer(pictures(), Asking(least=0.5))
+
+
+ALONE, REST = ("forest",), ("river", "harbor", "desert")
+
+
+@pytest.mark.parametrize("contrast", [None, REST])
+def test_one_class_alone_is_not_refined(contrast: tuple[str, ...] | None) -> None:
+    alone = labeller(ALONE, contrast=None if contrast is None else table(contrast))
+    with pytest.raises(OptionError, match="one class alone cannot be refined: name the others"):
+        alone.answer(pictures(), Asking(refine=TransductionOptions()))
+
+
+def test_examples_of_one_class_alone_find_more_of_it_against_what_nobody_asked_about() -> None:
+    x, shown = pictures(each=30, noise=0.5), pictures(each=6, classes=ALONE, noise=0.5, seed=1)
+    alone = labeller(ALONE, contrast=table(REST))
+    plain, adapted = alone.answer(x, Asking()), alone.answer(x, Asking(), shown)
+    own = np.array([label == "forest" for label in x.labels])
+    assert ((adapted.answered == own).mean()) > (plain.answered == own).mean()
+    assert len(set(adapted.score.tolist())) > len(x) / 2
+    assert any("6 examples (forest 6)" in note for note in adapted.notes)
+    assert "against 3 other classes" in adapted.notes[-1]
+
+
+def test_an_example_of_a_contrast_class_is_refused_like_any_that_nobody_asked_about() -> None:
+    with pytest.raises(UnknownNameError, match="harbor"):
+        labeller(ALONE, contrast=table(REST)).answer(pictures(), Asking(), pictures(2, ("harbor",), seed=1))
+
+
+def test_examples_of_one_class_alone_are_refused_where_there_is_nothing_to_tell_it_from() -> None:
+    with pytest.raises(OptionError, match="do not tell it from any other: name the others"):
+        labeller(ALONE).answer(pictures(), Asking(), pictures(2, ALONE, seed=1))
+
+
+@pytest.mark.parametrize("gamma", [float("nan"), float("inf"), -float("inf"), 1e300])
+def test_a_gamma_that_is_not_finite_is_refused(gamma: float) -> None:
+    with pytest.raises(OptionError, match="is no finite number"):
+        replace(labeller(), gamma=gamma)
+
+
+def fitted(seen: tuple[str, ...]) -> KernelPrototypes:
+    train = pictures(each=20, classes=seen, seed=3)
+    return KernelPrototypes().fit(TrainingSet(train, seen), table(seen))
+
+
+def test_gamma_is_taken_from_the_seen_classes_that_a_new_one_alone_is_set_against() -> None:
+    seen, x = NAMES[1:], pictures(noise=0.5)
+    confidence = Confidence(seen=seen, settings={"new": Setting(temperature=0.1)})
+    alone = replace(labeller(ALONE, confidence, table(seen)), method=fitted(seen), gamma=0.2)
+    among = replace(labeller(NAMES, confidence), method=alone.method, gamma=0.2)
+    answers = alone.answer(x, Asking())
+    scores = alone.method.scores(x, table()).values - 0.2 * np.array([0, 1, 1, 1])
+    expected = np.exp(scores / 0.1) / np.exp(scores / 0.1).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(answers.probability, expected[:, 0], rtol=1e-4)
+    assert answers.made["gamma"] == among.answer(x, Asking()).made["gamma"] == 0.2
+    assert (answers.answered > replace(alone, gamma=0.0).answer(x, Asking()).answered).any()
+
+
+def test_a_window_of_a_map_hears_of_one_class_alone_what_a_picture_hears() -> None:
+    seen, x = NAMES[1:], pictures(noise=0.5)
+    confidence = Confidence(seen=seen, settings={"new": Setting(temperature=0.1)})
+    alone = replace(labeller(ALONE, confidence, table(seen)), method=fitted(seen), gamma=0.2)
+    asked = alone.question
+    heard = asked.distributions(x.x, asked.logit_scale(x.x))[:, 0]
+    np.testing.assert_allclose(heard, alone.answer(x, Asking()).probability, rtol=1e-4)
+
+
+def test_gamma_is_not_taken_where_a_seen_class_alone_is_set_against_seen_ones() -> None:
+    confidence = Confidence(seen=NAMES, settings={"new": Setting(temperature=0.1)})
+    alone = replace(labeller(ALONE, confidence, table(REST)), method=fitted(NAMES), gamma=0.2)
+    plain = replace(alone, gamma=0.0).answer(pictures(), Asking())
+    np.testing.assert_array_equal(alone.answer(pictures(), Asking()).probability, plain.probability)
+
+
+def test_the_confidence_of_another_fit_is_refused() -> None:
+    confidence = Confidence(seen=NAMES, settings={"new": Setting(temperature=0.1)})
+    one, other = fitted(NAMES), fitted(NAMES[1:])
+    replace(labeller(), method=one, confidence=confidence.of(one))
+    with pytest.raises(DataFormatError, match="confidence kept with this kernel is of another fit"):
+        replace(labeller(), method=other, confidence=confidence.of(one))
+
+
+def test_probabilities_refined_in_another_way_than_the_calibrated_one_say_so_and_a_precision_is_refused() -> None:
+    promise = Promise(precision=0.95, lead=1.0, coverage=0.5, measured=0.97)
+    tried = Setting(temperature=1.0, thresholds=(Thresholds(candidates=4, reachable=0.96, promises=(promise,)),))
+    confidence = Confidence(seen=(), settings={"new refined": tried}, refinement=TransductionOptions())
+    asked, x = labeller(confidence=confidence), pictures()
+    free, balanced = TransductionOptions(), TransductionOptions(priors="balanced")
+    asked.answer(x, Asking(refine=free, precision=0.9))
+    assert not any("were not checked" in note for note in asked.answer(x, Asking(refine=free)).notes)
+    said = "probabilities refined with priors=balanced and not free were not checked on other classes"
+    assert said in asked.answer(x, Asking(refine=balanced)).notes
+    with pytest.raises(OptionError, match="no precision can be promised for scores refined with priors=balanced"):
+        asked.answer(x, Asking(refine=balanced, precision=0.9))
+
+
+@pytest.mark.parametrize(
+    ("classes", "wish"), [(NAMES, {"least": 0.5}), (NAMES, {"precision": 0.9}), (ALONE, {"least": 0.5})]
+)
+def test_a_model_without_probabilities_names_both_causes(classes: tuple[str, ...], wish: dict[str, float]) -> None:
+    without = replace(labeller(classes), confidence=None)
+    with pytest.raises(OptionError, match="fitted with --no-select, or on too few classes"):
+        without.answer(pictures(), Asking(**wish))
 
 
 def test_examples_help_and_are_told() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tiny_models import save_sentence_encoder
 from zeroscene.encoders.text import load_text_encoder
-from zeroscene.errors import OptionError, UnknownNameError
+from zeroscene.errors import DatasetNotFoundError, OptionError, UnknownNameError
 from zeroscene.evaluation.annotation import read_vocabulary
 from zeroscene.semantics import knowledge
 from zeroscene.semantics.knowledge import knowledge_table
@@ -64,6 +64,13 @@ def test_what_is_asked_for_is_what_is_said(tiny, sentences):
     assert not names_in(said["airport"][0], "airport")
     assert suiting_vocabulary(sentences).fingerprint == Vocabulary.of_knowledge().fingerprint
     assert suiting_vocabulary(tiny) == read_vocabulary("synthetic")
+
+
+def test_a_slip_is_told_all_that_can_be_said(sentences):
+    with pytest.raises(
+        DatasetNotFoundError, match="texts attribute: not one of names, synonyms, descriptions, attributes, and no such"
+    ):
+        words_for(["lake"], sentences, texts="attribute")
 
 
 def test_names_are_masked_in_descriptions_or_refused(sentences):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from zeroscene.cli.archive_asking import WHERE, Classes, Encoder, FittedModel, Place, Where, Words
-from zeroscene.cli.archive_telling import listing, summary, tell, write_maps, write_windows
+from zeroscene.cli.archive_telling import hectares, listing, summary, tell, write_maps, write_windows
 from zeroscene.cli.common import (
     ENCODER,
     OUTPUT,
@@ -44,7 +44,9 @@ picture is one window, as `embed` takes it.
 
 --time says when the rasters were taken: a time (2023, 2023-05, 2023-05-01,
 2023-05-01T10:30), a pattern of their file names (%Y%m%d), or `tag`, the date
-in the file. Without it, what the file calls its acquisition.
+in the file. Without it, what the file calls its acquisition. A name that
+holds several times is skipped: say what stands beside the right one
+(%Y%m%d_20).
 
 What is there already, under any name, is told and not encoded again. A
 raster that cannot be read is told and the others go on. Killed at any
@@ -101,8 +103,9 @@ def add(
     adding = Adding(TimeRule.of(time), bands_of(bands), gsd)
     found = rasters_in(places)
     opened, eye = begin(
-        archive, found, encoder, window, overlap, adding, precision=precision, pooling=pooling, download=download
-    )
+        archive, found, encoder, window, overlap, adding, pictures=pictures, precision=precision, pooling=pooling,
+        download=download,
+    )  # fmt: skip
     with on_ray(ray) as workers:
         if workers is None:
             encode = add_pictures if pictures else add_rasters
@@ -214,7 +217,7 @@ def query(
         answers = ask(opened, who.question, place, when)
         notes = (*who.notes, *answers.notes)
         if maps is not None:
-            write_maps(answers, maps, output)
+            write_maps(answers, maps, who.notes, output)
         else:
             write_windows(answers, top, out, output)
     for note in notes:
@@ -274,7 +277,7 @@ def change(
         "classes": list(asked.table.classes), "method": asked.method.name,
     }  # fmt: skip
     found = write_changes(changes_of(opened, asked, *times, place), out, made)
-    rows = [(t["before"], t["after"], f"{t['cells']:,}", f"{t['hectares']:,.2f}") for t in found["transitions"]]
+    rows = [(t["before"], t["after"], f"{t['cells']:,}", hectares(t["hectares"])) for t in found["transitions"]]
     output.say(table(("before", "after", "cells", "hectares"), rows, left=2))
     output.say(
         f"\n{plural(found['cells'], 'cell')} seen at both times, {found['changed']:,} changed, "

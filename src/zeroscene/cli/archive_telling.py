@@ -1,5 +1,6 @@
 """What the commands of an archive print and write."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,8 @@ def listing(archive: "Archive", output: Output) -> None:
 
 def _name(partition: dict[str, Any]) -> str:
     names = [Path(raster["path"]).name for raster in partition["rasters"]]
+    if not names:
+        return "(no picture could be read)"
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more pictures"
 
 
@@ -72,8 +75,13 @@ def _size(size: int) -> str:
     return size_text(size)
 
 
-def write_maps(answers: "Answers", out: Path, output: Output) -> None:
-    """Write the map of each raster that was asked about."""
+def hectares(value: float | None) -> str:
+    """Return an area for a table; a stroke where it is not known."""
+    return "-" if value is None else f"{value:,.2f}"
+
+
+def write_maps(answers: "Answers", out: Path, said: Sequence[str], output: Output) -> None:
+    """Write the map of each raster that was asked about; `said` are the notes of who answers."""
     from zeroscene.maps.archive.maps import folders
     from zeroscene.maps.archive.maps import maps as maps_of
     from zeroscene.maps.archive.partition import RASTER
@@ -82,11 +90,16 @@ def write_maps(answers: "Answers", out: Path, output: Output) -> None:
     if not rasters:
         raise OptionError("there are only whole pictures there, which have no maps; ask for --top or -o")
     names, made = folders(rasters), []
-    for source, scene in maps_of(answers):
+    for source, scene in maps_of(answers, notes=said):
         folder = out / names[source.fingerprint]
         scene.write(folder)
         output.say(f"{folder / 'map.tif'}: {scene.summary}")
-        made.append({"raster": source.path, "map": str(folder / "map.tif"), "cells": scene.counts()})
+        notes = scene.provenance["notes"]
+        for note in notes[len(said) :]:
+            typer.echo(f"note: {source.path}: {note}", err=True)
+        made.append(
+            {"raster": source.path, "map": str(folder / "map.tif"), "cells": scene.counts(), "notes": list(notes)}
+        )
     output.result({"maps": made})
 
 

@@ -93,8 +93,8 @@ def add(
         raise OptionError(f"--describe and --attributes say what one class is; {len(wanted)} are named")
     values = None if attributes is None else parse_attributes(attributes)
     said = {wanted[0]: describe} if describe else None
-    if encoder is not None and values is None and table is None and kept.model is None and not kept.file.path.exists():
-        _begin(kept, wanted, said, encoder, template, download, output)
+    may_begin = values is None and table is None and kept.model is None and not kept.file.path.exists()
+    if encoder is not None and may_begin and _begin(kept, wanted, said, encoder, template, download, output):
         return
     if template:
         raise OptionError("--template is for a new bank; this one has its templates already")
@@ -131,7 +131,6 @@ def describe(
     from dataclasses import replace
 
     from zeroscene.errors import OptionError
-    from zeroscene.semantics.bank_entries import from_attributes
     from zeroscene.serving.bank import Bank
 
     if bool(texts) == bool(attributes):
@@ -141,11 +140,8 @@ def describe(
 
     def changed(bank: "ClassBank") -> "ClassBank":
         old = bank.entry(name)
-        if attributes:
-            made[:] = [from_attributes(bank, old.name, parse_attributes(attributes), base=old)]
-        else:
-            said = {old.name: texts or ()}
-            made[:] = kept.make(bank, [old.name], texts=said, encoder=encoder, download=download)
+        values = parse_attributes(attributes) if attributes else None
+        made[:] = [kept.describe(bank, name, texts=texts or None, values=values, encoder=encoder, download=download)]
         if made[0].texts == old.texts and made[0].made == old.made and not attributes:
             return bank
         return bank.described(replace(made[0], name=old.name))
@@ -321,14 +317,17 @@ def _begin(
     template: list[str] | None,
     download: bool,
     output: Output,
-) -> None:
-    """Make the bank that its first class asks for."""
+) -> bool:
+    """Make the bank that its first class asks for, and return whether nobody else began it meanwhile."""
     from zeroscene.semantics.bank import ClassBank
 
     made = ClassBank.of(_spoken(kept, wanted, encoder, said or "auto", template, download))
-    kept.file.write(made, f"made with {', '.join(wanted)}", _by("add"))
+    if not kept.file.begin(made, f"made with {', '.join(wanted)}", _by("add")):
+        kept.notes.clear()
+        return False
     kept.note(encoder)
     _tell(kept, made, f"new bank with {', '.join(wanted)}", made.entries, output)
+    return True
 
 
 def _edit(kept: "Bank", change: "Callable[[ClassBank], ClassBank]", what: str, command: str) -> "ClassBank":

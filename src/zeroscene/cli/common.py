@@ -1,6 +1,7 @@
 """What all commands share: help that reads like a manual, output for people or as JSON."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -43,8 +44,17 @@ Template = Annotated[
 Download = Annotated[
     bool, typer.Option("--download", help="Fetch an encoder that is not cached.", rich_help_panel=ENCODER)
 ]
+
+
+def _finite(gamma: float | None) -> float | None:
+    if gamma is not None and not math.isfinite(gamma):
+        raise OptionError(f"--gamma {gamma:g} is no finite number; without it the gamma of the fit is taken")
+    return gamma
+
+
 Gamma = Annotated[
-    float | None, typer.Option("--gamma", help="Subtracted from seen classes; 0 leaves scores as they are.")
+    float | None,
+    typer.Option("--gamma", help="Subtracted from seen classes; 0 leaves scores as they are.", callback=_finite),
 ]
 PRIORS = ("free", "balanced")
 Refine = Annotated[

@@ -162,6 +162,9 @@ def fit_and_keep(
 ) -> "Choice":
     """Choose the options that are not given, fit on all of `train`, and keep what `predict` needs in `out`.
 
+    Nothing is written before all of it is there. The confidence comes first and names the method, which comes last: a
+    run that is killed between them leaves a pair that is refused.
+
     Raises:
         UnknownNameError: a seen class is absent from the table.
         StoreError: the model cannot be written.
@@ -176,11 +179,11 @@ def fit_and_keep(
     from zeroscene.serving.sources import Origin
 
     chosen = method_class(method)
-    (out / CONFIDENCE).unlink(missing_ok=True)
+    confidence = None
     if select:
         found = choose_in_folds(chosen, train, table, fixed=fixed, seed=seed)
         choice = found.choice
-        fit_confidence(
+        confidence = fit_confidence(
             chosen,
             choice.options,
             choice.gamma,
@@ -190,12 +193,17 @@ def fit_and_keep(
             measures=found.measures,
             refinement=TransductionOptions(),
             seed=seed,
-        ).write(out / CONFIDENCE)
+        )
     else:
         choice = Choice(selection="defaults", options=fixed, gamma=0.0, note="nothing was chosen; gamma 0")
-    build(chosen, choice.options, seed).fit(train, table).save(out)
+    fitted = build(chosen, choice.options, seed).fit(train, table)
     origin = Origin.read(store)
+    if confidence is None:
+        (out / CONFIDENCE).unlink(missing_ok=True)
+    else:
+        confidence.of(fitted).write(out / CONFIDENCE)
     keep(out, choice, table, replace(origin, pictures="") if origin else None)
+    fitted.save(out)
     return choice
 
 

@@ -166,6 +166,8 @@ def _tell(made: "SceneMap", out: Path, output: Output) -> None:
         if count
     ]
     output.say(table(("class", "cells", *(["hectares"] if areas else [])), rows))
+    if absent := [name for name, count in counts.items() if not count]:
+        output.say(f"\nno cell: {', '.join(absent)}")
     empty = int(made.nodata.sum())
     output.say(f"\n{made.summary}" + (f"; {plural(empty, 'cell')} without data" if empty else ""))
     output.say(f"map: {out / 'map.tif'}")

@@ -43,8 +43,8 @@ otherwise; --gamma changes it. Unreadable pictures are listed and skipped.
 Pictures mostly come as a set, and those of a class form a cluster: --refine
 lets the set correct its own scores, without a label. The answer of a picture
 then depends on the others. "free" lets classes have any size, "balanced"
-makes all of them equal; take that only when you know. Signs that the
-refinement may have hurt are told.
+makes all of them equal; take that only when you know: no --precision is
+promised for it. Signs that the refinement may have hurt are told.
 """,
     [
         'zeroscene predict model new-pictures --classes "solar farm, forest, river"',

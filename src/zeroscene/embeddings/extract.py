@@ -32,6 +32,7 @@ from zeroscene.scenes.folder import SceneFolder
 T = TypeVar("T")
 R = TypeVar("R")
 
+_PART = 512
 _NOT_FINITE = "the encoder gives values for it that are not finite"
 
 
@@ -52,7 +53,7 @@ def extract(
     store_path: str | Path,
     *,
     batch: int | None = None,
-    part: int = 512,
+    part: int = _PART,
     grid: bool = False,
     views: int = 1,
     workers: int | None = None,
@@ -80,7 +81,7 @@ def extract(
         StoreError: the store belongs to other pictures or options, another run is writing it, the grids do not fit on
             the disk, or not one picture could be encoded.
     """
-    batch = batch if batch is not None else (128 if torch.cuda.is_available() else 16)
+    batch = batch if batch is not None else _usual_batch()
     workers = workers if workers is not None else (os.cpu_count() or 1)
     for name, value in (("batch", batch), ("part", part), ("views", views), ("workers", workers)):
         if value < 1:
@@ -94,7 +95,7 @@ def extract(
         raise OptionError(
             f"{views} views need the token grids to be kept (--grid, or grid=True): vectors are of one view"
         )
-    manifest = _manifest(pictures, encoder, batch, part, views if grid else None)
+    manifest = manifest_of(pictures, encoder, batch=batch, part=part, views=views if grid else None)
     _require_space(manifest, Path(store_path))
     store = EmbeddingStore.begin(store_path, manifest)
     with store.writing():
@@ -129,7 +130,24 @@ def _require_space(manifest: Manifest, folder: Path) -> None:
         require_space(folder, manifest.count * manifest.views * 2 * prod(manifest.grid) - written)
 
 
-def _manifest(pictures: SceneFolder, encoder: ImageEncoder, batch: int, part: int, views: int | None) -> Manifest:
+def manifest_of(
+    pictures: SceneFolder,
+    encoder: ImageEncoder,
+    *,
+    batch: int | None = None,
+    part: int = _PART,
+    views: int | None = None,
+) -> Manifest:
+    """Return the manifest of the store that `extract` makes of these pictures with these options.
+
+    Args:
+        pictures: the data set.
+        encoder: the encoder.
+        batch: as for `extract`.
+        part: as for `extract`.
+        views: views whose token grids are kept; None for a store without grids.
+    """
+    batch = batch if batch is not None else _usual_batch()
     starts = range(0, len(pictures.ids), part)
     arithmetic = {name: str(getattr(encoder, name)) for name in ("precision", "backend") if hasattr(encoder, name)}
     return Manifest(
@@ -145,6 +163,10 @@ def _manifest(pictures: SceneFolder, encoder: ImageEncoder, batch: int, part: in
         environment(),
         views or 1,
     )
+
+
+def _usual_batch() -> int:
+    return 128 if torch.cuda.is_available() else 16
 
 
 def _listing(pictures: SceneFolder, k: int, part: int) -> str:

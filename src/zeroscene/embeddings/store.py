@@ -30,7 +30,7 @@ from zeroscene.embeddings.parts import (
     write_part,
 )
 from zeroscene.encoders.base import EncoderIdentity
-from zeroscene.errors import DataFormatError, DatasetNotFoundError, EncoderMismatchError, StoreError
+from zeroscene.errors import BusyError, DataFormatError, DatasetNotFoundError, EncoderMismatchError, StoreError
 from zeroscene.files import TEMPORARY_PREFIX, json_digest, read_json, write_json, write_text
 
 _FORMAT = "zeroscene-embeddings-1"
@@ -356,7 +356,7 @@ class EmbeddingStore:
                 alone, not each other, and remove nothing.
 
         Raises:
-            StoreError: another run is writing it.
+            BusyError: another run is writing it.
         """
         try:
             import fcntl
@@ -368,7 +368,7 @@ class EmbeddingStore:
             try:
                 fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise StoreError(f"another run is writing {self.path}; wait for it to end") from error
+                raise BusyError(f"another run is writing {self.path}; wait for it to end") from error
             for leftover in self.path.glob(f"{TEMPORARY_PREFIX}*") if alone else ():
                 leftover.unlink(missing_ok=True)
             yield

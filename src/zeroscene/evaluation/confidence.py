@@ -29,7 +29,7 @@ from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.evaluation.candidates import build
 from zeroscene.evaluation.selection import FOLDS, Fold, FoldMeasure, validation_folds
 from zeroscene.evaluation.tables import TableSource, source_of
-from zeroscene.methods.confidence import Confidence, Kind, Promise, Setting, Thresholds, leads
+from zeroscene.methods.confidence import PRECISIONS, Confidence, Kind, Promise, Setting, Thresholds, leads
 from zeroscene.methods.contract import Indices, Scores, TrainingSet
 from zeroscene.methods.registry import AnyMethod
 from zeroscene.methods.transduction.refine import TransductionOptions, refine
@@ -41,7 +41,6 @@ Mask = npt.NDArray[np.bool_]
 
 ALPHA: Final = 0.1
 QUANTILE: Final = 0.1
-PRECISIONS: Final = (*(round(0.5 + 0.05 * i, 2) for i in range(8)), *(round(0.9 + 0.01 * i, 2) for i in range(10)))
 SIZES: Final = (*range(2, 11), 12, 15, 20, 25, 30, 40, 60, 80, 100)
 _DRAWS, _REFINED_DRAWS = 40, 4  # sets of candidates of each size, over all folds
 _PICTURES = 20_000  # of a fold that are drawn from
@@ -122,7 +121,7 @@ def fit_confidence(
         train: pictures of the seen classes.
         classes: class vectors, or the source that makes them of a training set.
         folds, measures: what honest selection found with these options; the folds are fitted anew without them.
-        refinement: choose for refined scores as well, refined in this way.
+        refinement: choose for refined scores as well, refined in this way; the promise holds for no other.
         labelled: the pictures that the method was fitted on take part in the refinement.
         seed: of the folds, of the sets of candidates, and of the method where it has one.
     """
@@ -150,7 +149,7 @@ def fit_confidence(
             settings[name] = calibrated(
                 (one.thinned(_REFINED_PICTURES, rng).refined(refinement, labelled) for one in drawn), 1.0
             )
-    return Confidence(seen=train.seen, settings=settings)
+    return Confidence(seen=train.seen, settings=settings, refinement=refinement)
 
 
 def sets_of(held: Sequence[HeldOut], sizes: Iterable[int], draws: int, seed: int) -> list[HeldOut]:

@@ -20,7 +20,7 @@ NODATA: Final = -1
 """Position of the class of a cell without data."""
 REJECTED: Final = -2
 """Position of the class of a cell that has data and shows none of the classes."""
-NONE: Final = "none of these"
+NONE: Final = names.NONE
 
 _MOST = 32_000
 _ROUNDING = 1e-6  # of float32 sums of shares
@@ -42,7 +42,7 @@ class Cells:
         margin: (rows, columns) float32, lead of the class before the runner-up, 0 or more, NaN without data.
         share: (rows, columns) float32, share of the cell that has data.
         transform: from (column, row) of cells to x and y; (0, 0) is the upper left corner of the first cell.
-        crs: the reference system of x and y, or None: then they are pixels of the raster, or what it counts in.
+        crs: the reference system of x and y, or None: then they are what the raster counts in (`in_pixels`).
         provenance: how the map was made, as JSON; no time stamps.
         covered: rows and columns of cells that the raster covers, with fractions: cells of the last row and column may
             reach beyond its edges. All of the grid where None.
@@ -132,6 +132,22 @@ class Cells:
         name = str(self.crs.to_wkt()).split('"')[1]
         return "a projection without a name" if name == "unknown" else name
 
+    @property
+    def in_pixels(self) -> bool:
+        """Whether x and y are pixels of a raster without a reference system, not units that its transform counts in."""
+        a, b, c, d, e, f = self.transform[:6]
+        layout = self.provenance.get("layout")
+        side = layout.get("stride") if isinstance(layout, Mapping) else None
+        whole = min(a, e) > 0 and not any((b, d, a % 1, e % 1)) and not (c % a or f % e)
+        return self.crs is None and whole and (side is None or side == [e, a])
+
+    @property
+    def place(self) -> str:
+        """The reference system in short, or what x and y are without one."""
+        if self.crs_name is not None:
+            return self.crs_name
+        return f"no reference system: a map in {'pixels' if self.in_pixels else 'units that have no name'}"
+
     def counts(self) -> dict[str, int]:
         """Return the number of cells of each class, in the order of the classes; `none of these` last if there are."""
         return {name: round(value) for name, value in self._totals(np.ones(self.shape)).items()}
@@ -143,10 +159,12 @@ class Cells:
         edge of its raster, the part inside counts.
 
         Raises:
-            DataFormatError: the map has no reference system, or one that cannot be converted to longitude and latitude.
+            DataFormatError: the map has no reference system, or one in which a cell has no longitude and latitude.
         """
         if self.ground is None:
-            why = "has no reference system" if self.crs is None else f"is in {self.crs_name}, which leads nowhere"
+            why = "has no reference system"
+            if self.crs is not None:
+                why = f"is in {self.crs_name}, in which not all of its cells have a longitude and latitude"
             raise DataFormatError(f"the cells have no area in m2: the map {why}; use counts()")
         return self._totals(self.ground)
 

@@ -1,59 +1,30 @@
 """From map coordinates to the ground: longitude and latitude, true areas of cells, and where north is."""
 
 from itertools import pairwise
-from math import atan2, degrees
+from math import atan2, ceil, degrees, hypot
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 from rasterio import Affine
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
-from rasterio.warp import transform as reproject
 
-LONLAT: Final = "OGC:CRS84"
+from zeroscene.scenes.geo_ground import LONLAT, converted
 
 Array = npt.NDArray[np.float64]
 
 # WGS84: semi-major axis in metres, flattening.
 _A, _F = 6_378_137.0, 1 / 298.257223563
-_STRIP = 1 << 18  # corners of cells that are transformed at once
+_STRIP: Final = 1 << 18  # corners of cells that are transformed at once
+_WIDEST: Final = 2_000_000.0  # metres; cells that are longer are cut
+_MOST_CUTS: Final = 64
 
 
 def placed(transform: Affine, column: Array, row: Array) -> tuple[Array, Array]:
     """Return x and y of places in the grid, as `transform * (column, row)` does to the bit."""
     a, b, c, d, e, f = transform[:6]
     return column * a + row * b + c, column * d + row * e + f
-
-
-def converted(source: CRS | str, target: CRS | str, x: Array, y: Array) -> tuple[Array, Array] | None:
-    """Return points of one reference system in another, or None where one of them cannot be converted.
-
-    Args:
-        source: the system of the points.
-        target: the wanted one.
-        x: (N,) or of any shape; longitude before latitude in geographic systems.
-        y: of the same shape.
-    """
-    here, there = CRS.from_user_input(source), CRS.from_user_input(target)
-    if here == there or {_epsg(here), _epsg(there)} <= {4326}:
-        return x, y
-    try:
-        with rasterio.Env():
-            moved = reproject(here, there, x.ravel(), y.ravel())[:2]
-    except (RasterioError, ValueError, OSError):
-        return None
-    except Exception as error:  # GDAL's own errors have a base class that rasterio does not publish
-        if type(error).__module__ != "rasterio._err":
-            raise
-        return None
-    across, up = (np.asarray(v, np.float64).reshape(x.shape) for v in moved)
-    return (across, up) if np.isfinite(across).all() and np.isfinite(up).all() else None
-
-
-def _epsg(crs: CRS) -> int | None:
-    return 4326 if crs == CRS.from_user_input(LONLAT) else crs.to_epsg()
 
 
 def cell_areas(
@@ -67,7 +38,8 @@ def cell_areas(
         F = b^2 / 2 * (s / (1 - e^2 s^2) + artanh(e s) / e)
 
     the area is the sum over the edges of -dlon times the mean of F along the edge (Simpson). Right in every
-    projection, also where planar areas are far off (Web Mercator).
+    projection, also where planar areas are far off (Web Mercator). Which way an edge goes around the earth is known as
+    long as it is shorter than half of it: cells of more than 2,000 km are cut into smaller ones.
 
     Args:
         transform: from (column, row) of cells to the system.
@@ -77,6 +49,25 @@ def cell_areas(
     """
     if crs is None:
         return None
+    if (cuts := _cuts(transform, crs)) > 1:
+        a, b, c, d, e, f = transform[:6]
+        fine = Affine(a / cuts, b / cuts, c, d / cuts, e / cuts, f)
+        inside = None if covered is None else (covered[0] * cuts, covered[1] * cuts)
+        parts = _areas(fine, crs, (shape[0] * cuts, shape[1] * cuts), inside)
+        return None if parts is None else parts.reshape(shape[0], cuts, shape[1], cuts).sum(axis=(1, 3))
+    return _areas(transform, crs, shape, covered)
+
+
+def _cuts(transform: Affine, crs: CRS) -> int:
+    a, b, _, d, e, _ = transform[:6]
+    try:
+        unit = float(crs.units_factor[1]) * (_A if crs.is_geographic else 1)
+    except RasterioError:
+        return 1
+    return min(_MOST_CUTS, max(1, ceil(max(hypot(a, d), hypot(b, e)) * unit / _WIDEST)))
+
+
+def _areas(transform: Affine, crs: CRS, shape: tuple[int, int], covered: tuple[float, float] | None) -> Array | None:
     rows, columns = shape
     areas = np.empty(shape)
     step = max(1, _STRIP // (columns + 1))
@@ -85,9 +76,10 @@ def cell_areas(
         row, column = np.mgrid[top : stop + 1, : columns + 1].astype(np.float64)
         if covered is not None:
             row, column = np.minimum(row, covered[0]), np.minimum(column, covered[1])
-        if (corners := converted(crs, LONLAT, *placed(transform, column, row))) is None:
+        longitude, latitude = converted(crs, LONLAT, *placed(transform, column, row))
+        if np.isnan(longitude).any():
             return None
-        areas[top:stop] = _quadrilaterals(*corners)
+        areas[top:stop] = _quadrilaterals(longitude, latitude)
     return areas
 
 
@@ -118,10 +110,10 @@ def north(crs: CRS, x: float, y: float) -> float | None:
         x: of the point.
         y: of the point.
     """
-    here = converted(crs, LONLAT, np.array([x]), np.array([y]))
-    if here is None or abs(here[1][0]) > 89.9:
+    longitude, latitude = converted(crs, LONLAT, [x], [y])
+    if not abs(latitude[0]) <= 89.9:
         return None
-    there = converted(LONLAT, crs, here[0].repeat(2), here[1] + np.array([0, 1e-3]))
-    if there is None:
+    across, up = converted(LONLAT, crs, longitude.repeat(2), latitude + np.array([0, 1e-3]))
+    if np.isnan(across).any():
         return None
-    return degrees(atan2(there[0][1] - there[0][0], there[1][1] - there[1][0]))
+    return degrees(atan2(across[1] - across[0], up[1] - up[0]))

@@ -69,7 +69,7 @@ class Layout:
         """
         if not 0 <= overlap < 1:
             raise OptionError(f"overlap {overlap:g} is out of range; give 0 to less than 1, such as 0.5")
-        side, unit = _side(window)
+        side, unit = side_of(window)
         if gsd is not None:
             _require_scale(*_pair(gsd))
         down, across = (side, side) if unit == "px" else _pixels(raster, side, gsd)
@@ -166,7 +166,12 @@ class Layout:
         }
 
 
-def _side(window: str | float) -> tuple[float, str]:
+def side_of(window: str | float) -> tuple[float, str]:
+    """Return the side of a window as a user says it: the number, and whether it is of metres (`m`) or pixels (`px`).
+
+    Raises:
+        OptionError: it is no length.
+    """
     if isinstance(window, str):
         found = _METRES.fullmatch(window)
         if found is None:

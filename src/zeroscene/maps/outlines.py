@@ -2,11 +2,11 @@
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.warp import transform as reproject
 
 from zeroscene.embeddings.footprint import Footprint
 from zeroscene.maps.layout import Indices, Layout
 from zeroscene.scenes.geo import GeoRaster
+from zeroscene.scenes.geo_ground import LONLAT, converted
 
 
 def footprints(raster: GeoRaster, layout: Layout, rows: Indices, columns: Indices) -> list[Footprint | None]:
@@ -19,18 +19,17 @@ def footprints(raster: GeoRaster, layout: Layout, rows: Indices, columns: Indice
         columns: (n,) of windows.
 
     Returns:
-        A footprint for each window; None for all of a raster without a reference system, or with one that cannot be
-        related to longitude and latitude.
+        A footprint for each window; None where it does not lie on the earth as a whole: all windows of a raster without
+        a reference system, or with one that leads nowhere, and those over the rim of a picture of the whole earth.
     """
-    if raster.crs is None or not len(rows) or raster.gsd is None:
+    if raster.crs is None or not len(rows):
         return [None] * len(rows)
     top, left = rows * layout.stride[0], columns * layout.stride[1]
     bottom = np.minimum(top + layout.window[0], raster.height)
     right = np.minimum(left + layout.window[1], raster.width)
     across, down, t = np.stack([left, right, right, left]), np.stack([top, top, bottom, bottom]), raster.transform
     x, y = t.a * across + t.b * down + t.c, t.d * across + t.e * down + t.f
-    longitudes, latitudes = reproject(raster.crs, "OGC:CRS84", x.ravel(), y.ravel())[:2]
-    return _bounds(np.reshape(longitudes, (4, -1)), np.reshape(latitudes, (4, -1)))
+    return _bounds(*converted(raster.crs, LONLAT, x, y))
 
 
 def _bounds(longitudes: npt.NDArray[np.float64], latitudes: npt.NDArray[np.float64]) -> list[Footprint | None]:

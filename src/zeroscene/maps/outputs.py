@@ -110,7 +110,7 @@ def _write_all(cells: Cells, stage: Path) -> None:
     write_text(stage / "map.qml", style.raster_style(shown))
     write_text(stage / "areas.qml", style.area_style(shown))
     areas = vector.areas_of(cells)
-    vector.write_geojson(areas, cells.transform, cells.crs, stage / "areas.geojson")
+    vector.write_geojson(areas, cells.transform, cells.crs, stage / "areas.geojson", cells.in_pixels)
     if vector.can_write_geopackage():
         qml = style.area_style(shown)
         vector.write_geopackage(areas, cells.transform, cells.crs, qml, stage / "areas.gpkg")
@@ -134,7 +134,8 @@ def _run(cells: Cells, files: Mapping[str, str]) -> dict[str, Any]:
         "provenance": json.loads(json.dumps(dict(cells.provenance))),
     }
     if cells.crs is None:
-        known["note"] = "the raster has no reference system: x and y of all files are pixels of the raster"
+        units = "pixels of the raster" if cells.in_pixels else "what its transform gives, in units that have no name"
+        known["note"] = f"the raster has no reference system: x and y of all files are {units}"
     return known
 
 

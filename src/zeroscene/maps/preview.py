@@ -179,7 +179,7 @@ def _head(page: "Axes", cells: Cells) -> None:
     said = [f"{int(data.sum()):,} cells", f"{found} of {len(cells.classes)} classes"]
     if data.any():
         said.append(f"mean confidence {float(cells.confidence[data].mean(dtype=np.float64)):.2f}")
-    said.append(cells.crs_name or "no reference system, a map in pixels")
+    said.append(cells.place)
     page.text(_MARGIN, 66, "   ·   ".join(said), fontsize=10.5, color=_QUIET, va="top")
 
 

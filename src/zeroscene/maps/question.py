@@ -33,6 +33,7 @@ class Question:
             about; nothing where None.
         confidence: turns scores into probabilities, where known.
         contrast: classes that nobody asks about, against which a single class has a probability.
+        contrast_minus: (M,) what is subtracted from the scores of these; nothing where None.
 
     Raises:
         OptionError: the method looks at more than one vector a picture.
@@ -45,6 +46,7 @@ class Question:
     minus: Matrix | None = None
     confidence: Confidence | None = None
     contrast: ClassTable | None = None
+    contrast_minus: Matrix | None = None
 
     def __post_init__(self) -> None:
         if self.method.reads != "vectors":
@@ -106,6 +108,8 @@ class Question:
     def _against(self, x: Matrix, scale: float) -> Array:
         assert self.contrast is not None
         others = self.method.scores(_embeddings(x, self.method.require_fitted().encoder), self.contrast).values
+        if self.contrast_minus is not None:
+            others = others - self.contrast_minus
         scores = np.concatenate([self.scores(x), others], axis=1)
         own = softmax(scores.astype(np.float64) * scale)[:, :1]
         return np.concatenate([own, 1 - own], axis=1)

@@ -12,7 +12,7 @@ from zeroscene import names
 from zeroscene.errors import OptionError
 from zeroscene.maps import outputs, preview
 from zeroscene.maps.cells import NODATA, NONE, REJECTED, Cells, Mask
-from zeroscene.maps.ground import LONLAT, converted
+from zeroscene.scenes.geo_ground import LONLAT, converted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,11 +64,10 @@ class SceneMap(Cells):
         """The map in one line: how many cells, how large, which system, which share has a class."""
         rows, columns = self.shape
         across, down = self.cell_size
-        unit = "pixels" if self.crs is None else preview.unit(self.crs)
+        unit = ("pixels" if self.in_pixels else "units") if self.crs is None else preview.unit(self.crs)
         size = f"{across:g}" if np.isclose(across, down) else f"{across:g} x {down:g}"
-        where = self.crs_name or "no reference system: a map in pixels"
         filled = 100 * float((self.klass >= 0).mean())
-        return f"{rows} x {columns} cells of {size} {unit}, {where}; {filled:.0f} % have a class"
+        return f"{rows} x {columns} cells of {size} {unit}, {self.place}; {filled:.0f} % have a class"
 
     @property
     def cell_size(self) -> tuple[float, float]:
@@ -127,7 +126,7 @@ class SceneMap(Cells):
             raise OptionError(
                 f"({x:.10g}, {y:.10g}) is outside the map: x from {min(left, right):.10g} to {max(left, right):.10g}, "
                 f"y from {min(bottom, top):.10g} to {max(bottom, top):.10g}, "
-                f"{self.crs_name or 'in pixels'}"
+                f"{self.place}"
             )
         return self._cell(int(row), int(column))
 
@@ -137,13 +136,12 @@ class SceneMap(Cells):
         Raises:
             OptionError: the place lies outside the map, or the map does not know where on earth it is.
         """
-        moved = None
-        if self.crs is not None:
-            moved = converted(LONLAT, self.crs, np.array([longitude]), np.array([latitude]))
-        if moved is None:
+        nowhere = np.array([np.nan])
+        x, y = (nowhere, nowhere) if self.crs is None else converted(LONLAT, self.crs, [longitude], [latitude])
+        if np.isnan(x[0]):
             why = "the map has no reference system" if self.crs is None else f"{self.crs_name} does not reach there"
             raise OptionError(f"no cell at longitude {longitude:g}, latitude {latitude:g}: {why}; use at(x, y)")
-        return self.at(float(moved[0][0]), float(moved[1][0]))
+        return self.at(float(x[0]), float(y[0]))
 
     def where(self, name: str) -> Mask:
         """Return which cells are of a class, (rows, columns), whatever the spelling of its name.

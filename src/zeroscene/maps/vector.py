@@ -19,7 +19,8 @@ from rasterio.features import rasterize, shapes
 
 from zeroscene.errors import MissingExtraError
 from zeroscene.maps.cells import NODATA, NONE, REJECTED, Cells
-from zeroscene.maps.ground import LONLAT, converted, placed
+from zeroscene.maps.ground import placed
+from zeroscene.scenes.geo_ground import LONLAT, converted
 
 LAYER: Final = "areas"
 _LITTLE_ENDIAN, _POLYGON = 1, 3
@@ -27,6 +28,7 @@ _LITTLE_ENDIAN, _POLYGON = 1, 3
 _MOMENT = "1970-01-01T00:00:00Z"
 
 _PIXELS = 'LOCAL_CS["pixels of the raster, which has no reference system",UNIT["pixel",1]]'
+_UNITS = 'LOCAL_CS["coordinates of the raster, which has no reference system",UNIT["unknown",1]]'
 
 Ring = npt.NDArray[np.float64]
 
@@ -92,7 +94,7 @@ def _every_corner(ring: Ring) -> Ring:
     return np.concatenate([dense, ring[:1]])
 
 
-def write_geojson(areas: Sequence[Area], transform: Affine, crs: Any, path: Path) -> None:
+def write_geojson(areas: Sequence[Area], transform: Affine, crs: Any, path: Path, in_pixels: bool) -> None:
     """Write areas as GeoJSON: longitude and latitude (RFC 7946), or coordinates as they are where there is no system.
 
     Outlines run counterclockwise. Of an area over the antimeridian, longitudes go on beyond 180 degrees.
@@ -102,6 +104,7 @@ def write_geojson(areas: Sequence[Area], transform: Affine, crs: Any, path: Path
         transform: from (column, row) of cells to x and y.
         crs: the reference system of the map, or None.
         path: the file.
+        in_pixels: whether a map without a reference system counts in pixels.
     """
     rings_of = [_on_map(area, transform) for area in areas]
     known = crs is not None and _to_degrees(rings_of, crs)
@@ -109,7 +112,7 @@ def write_geojson(areas: Sequence[Area], transform: Affine, crs: Any, path: Path
         file.write('{"type": "FeatureCollection",\n')
         if not known:
             # GDAL takes an absent system, and `null`, for longitude and latitude.
-            name = _PIXELS if crs is None else crs.to_wkt()
+            name = (_PIXELS if in_pixels else _UNITS) if crs is None else crs.to_wkt()
             file.write(f'"crs": {json.dumps({"type": "name", "properties": {"name": name}})},\n')
         file.write('"features": [')
         for i, (area, rings) in enumerate(zip(areas, rings_of, strict=True)):
@@ -133,10 +136,10 @@ def _to_degrees(rings_of: list[list[Ring]], crs: Any) -> bool:
     if not rings:
         return True
     points = np.concatenate(rings)
-    moved = converted(crs, LONLAT, points[:, 0], points[:, 1])
-    if moved is None:
+    moved = np.stack(converted(crs, LONLAT, *points.T), axis=1)
+    if np.isnan(moved).any():
         return False
-    parts = iter(np.split(np.stack(moved, axis=1), np.cumsum([len(ring) for ring in rings])[:-1]))
+    parts = iter(np.split(moved, np.cumsum([len(ring) for ring in rings])[:-1]))
     for area in rings_of:
         area[:] = [next(parts) for _ in area]
         west = min(ring[:, 0].min() for ring in area)
@@ -181,7 +184,7 @@ def write_geopackage(areas: Sequence[Area], transform: Affine, crs: Any, style: 
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _MOMENT})
     try:
         with warnings.catch_warnings():
-            # A map in pixels says so itself.
+            # A map without a reference system says so itself.
             warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
             _write_layers(pyogrio.raw.write, areas, transform, crs, style, path)
     finally:

@@ -159,7 +159,8 @@ class AnyShot:
 
         Raises:
             EncoderMismatchError: examples and reference come from different encoders.
-            DataFormatError: the scores are of other pictures or classes than the reference and the examples.
+            DataFormatError: the scores are of other pictures or classes than the reference and the examples, or of one
+                class alone, whose scores have no scale.
         """
         given = options or AnyShotOptions()
         x = examples.pictures
@@ -167,6 +168,11 @@ class AnyShot:
         check_same(scores, reference, "reference")
         if scores.classes != examples.scores.classes:
             raise DataFormatError("any-shot: examples and reference are scored against different classes")
+        if len(x) and len(scores.classes) < 2:
+            raise DataFormatError(
+                f"any-shot: examples of {scores.classes[0]!r} alone do not tell it from anything; "
+                "score it with other classes"
+            )
         state: State = {"x": x.x.astype(np.float32), "counts": examples.counts}
         if len(x):
             everything = np.concatenate([reference.x, x.x]).astype(np.float32)

@@ -16,7 +16,7 @@ every picture. `Confidence.against` sets the candidates against what else a pict
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zeroscene import names
 from zeroscene.errors import DataFormatError, OptionError
-from zeroscene.files import read_json, write_json
-from zeroscene.methods.contract import Matrix, Scores
+from zeroscene.files import digest, json_digest, read_json, write_json
+from zeroscene.methods.contract import Matrix, Scores, ZeroShotMethod
+from zeroscene.methods.transduction.refine import TransductionOptions
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -38,6 +39,9 @@ SOMETHING_ELSE: Final = "something else"
 # Chosen on the synthetic world, where thresholds of 7 to 16 classes were carried to 9 to 21 others.
 TAIL: Final = 3.0
 REACH: Final = 1.6
+
+PRECISIONS: Final = (*(round(0.5 + 0.05 * i, 2) for i in range(8)), *(round(0.9 + 0.01 * i, 2) for i in range(10)))
+"""What is tried as a promise."""
 
 
 class _Record(BaseModel):
@@ -109,9 +113,12 @@ class Setting(_Record):
             )
         kept = next((p for p in known.promises if p.precision >= precision - 1e-9), None)
         if kept is None:
+            most = f"no threshold was sure of more than {_floor_percent(known.reachable)} %"
+            if known.reachable >= PRECISIONS[-1]:
+                most = f"the highest that is tried is {100 * PRECISIONS[-1]:g} %"
             raise OptionError(
                 f"a precision of {100 * precision:g} % cannot be promised: on {len(self.classes)} held-out classes "
-                f"no threshold was sure of more than {_floor_percent(known.reachable)} %"
+                f"{most}"
             )
         further = np.log((candidates - 1) / (known.candidates - 1)) if candidates > known.candidates else 0.0
         return kept.lead + TAIL * float(further)
@@ -123,11 +130,42 @@ class Confidence(_Record):
     Attributes:
         seen: the method's seen classes; a candidate among them makes the candidates mixed.
         settings: by kind of scores.
+        refinement: how the refined scores were made that their settings were chosen on; None where nobody tried any.
+        method: digest of the fitted method (`method_digest`) that it belongs to; empty where it fits any.
     """
 
     format: Literal["zeroscene-confidence-1"] = FORMAT
     seen: tuple[str, ...]
     settings: dict[Kind, Setting]
+    refinement: TransductionOptions | None = None
+    method: str = ""
+
+    def of(self, method: ZeroShotMethod[Any]) -> Self:
+        """Return the same, bound to a fitted method.
+
+        Raises:
+            NotFittedError: the method is not fitted.
+        """
+        return self.model_copy(update={"method": method_digest(method)})
+
+    def check_method(self, method: ZeroShotMethod[Any]) -> None:
+        """Refuse another method than the one it was chosen for.
+
+        Raises:
+            DataFormatError: it is another one, as after a `fit` that was killed while it wrote.
+        """
+        if self.method and self.method != method_digest(method):
+            raise DataFormatError(
+                f"the confidence kept with this {method.name} is of another fit, as after one that was interrupted; "
+                "fit the method again"
+            )
+
+    def unlike(self, refinement: TransductionOptions) -> str:
+        """Return in what a refinement differs from the calibrated one; empty where in nothing, or nobody tried any."""
+        if self.refinement is None:
+            return ""
+        tried, given = self.refinement.model_dump(), refinement.model_dump()
+        return ", ".join(f"{name}={given[name]} and not {tried[name]}" for name in tried if given[name] != tried[name])
 
     def setting(self, scores: Scores, refined: bool = False) -> Setting:
         """Return what applies to the scores: for mixed candidates where that was tried, else for new ones.
@@ -187,16 +225,27 @@ class Confidence(_Record):
         values = np.concatenate([p[:, :split], p[:, split:].sum(axis=1, keepdims=True)], axis=1)
         return Scores(scores.ids, (*scores.classes, SOMETHING_ELSE), values.astype(np.float32))
 
-    def reject(self, scores: Scores, precision: float = 0.95, refined: bool = False) -> Mask:
+    def reject(self, scores: Scores, precision: float = 0.95, refined: bool | TransductionOptions = False) -> Mask:
         """Return (N,) true for each picture that should get no answer, if answers are to have the wanted precision.
 
-        The precision holds for pictures that do belong to one of the candidates. Arguments as in `probabilities`.
+        The precision holds for pictures that do belong to one of the candidates.
+
+        Args:
+            scores: as in `probabilities`.
+            precision: wanted share of right answers.
+            refined: how the scores were refined; True where it was done as `refinement` says.
 
         Raises:
-            OptionError: there is one candidate only, or the precision cannot be promised (the message says what can).
+            OptionError: there is one candidate only, the precision cannot be promised (the message says what can), or
+                the scores were refined in another way than the calibrated one.
         """
         _require_two(scores)
-        setting = self.setting(scores, refined)
+        setting = self.setting(scores, refined is not False)
+        if isinstance(refined, TransductionOptions) and (unlike := self.unlike(refined)):
+            raise OptionError(
+                f"no precision can be promised for scores refined with {unlike}, which is how this model was "
+                "calibrated; refine as it was, or ask for a least probability instead"
+            )
         needed = setting.lead(len(scores.classes), precision)
         return np.asarray(leads(scores.values) / setting.temperature < needed, np.bool_)
 
@@ -252,6 +301,21 @@ def untrained_confidence(logit_scale: float) -> Confidence:
     return Confidence(
         seen=(), settings={"new": Setting(temperature=1 / logit_scale), "new refined": Setting(temperature=1.0)}
     )
+
+
+def method_digest(method: ZeroShotMethod[Any]) -> str:
+    """Return a digest of all that a fitted method scores by; the same for a saved method that was loaded.
+
+    Raises:
+        NotFittedError: the method is not fitted.
+    """
+    fitted = method.require_fitted()
+    said = [method.name, method.options.model_dump(mode="json"), fitted.seen, fitted.encoder.fingerprint, fitted.space]
+    parts: list[bytes | str] = [json_digest(said)]
+    for name, array in sorted(method.state_.items()):
+        kept = np.ascontiguousarray(array)
+        parts += [name, str(kept.dtype), str(kept.shape), kept.tobytes()]
+    return digest(*parts)
 
 
 def unsure(probabilities: Scores, least: float) -> Mask:

@@ -165,7 +165,7 @@ def _unwrapped(root: Path, skipped: list[Skipped]) -> str:
 def _every_folder(root: Path, inside: str, skipped: list[Skipped]) -> dict[str, str]:
     listing = subfolders(root, inside)
     skipped += listing.skipped
-    skipped += [Skipped(p, _OUTSIDE) for p in listing.pictures]
+    skipped += [Skipped(p, _OUTSIDE, lost=True) for p in listing.pictures]
     folders = {folder: folder.rpartition("/")[2] for folder in listing.folders}
     names.index(list(folders.values()), f"class folders in {root / inside}")
     return folders
@@ -191,7 +191,7 @@ def _descend(
     """Enter class folders below `inside` into `folders`; return whether there was any."""
     listing = subfolders(root, inside)
     skipped += listing.skipped
-    skipped += [Skipped(p, _OUTSIDE) for p in listing.pictures]
+    skipped += [Skipped(p, _OUTSIDE, lost=True) for p in listing.pictures]
     any_class = False
     for folder in listing.folders:
         if name := class_of.get(names.key(folder.rpartition("/")[2])):

@@ -1,17 +1,71 @@
-"""How large a pixel is on the ground: metres across and down, from a raster's transform and reference system."""
+"""From reference systems to the ground: points of one system in another, and how large a pixel is in metres."""
 
 from math import cos, hypot, isfinite, pi, radians, sin, sqrt
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import rasterio
 from rasterio import Affine
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.warp import transform as reproject
 
+LONLAT: Final = "OGC:CRS84"
+
+Array = npt.NDArray[np.float64]
+
 _A, _F = 6_378_137.0, 1 / 298.257223563  # WGS84: semi-major axis in metres, flattening
-_LONGITUDE_LATITUDE = "OGC:CRS84"
 # Projections of surveyors keep lengths within a thousandth or so; beyond this, their unit is no measure of the ground.
 _TRUSTED = 0.02
+# GDAL refuses a batch for some of its points, but no more once a transformation has refused 20 points; one that goes on
+# has no way from system to system.
+_REFUSALS = 64
+
+
+def converted(source: CRS | str, target: CRS | str, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Array, Array]:
+    """Return points of one reference system in another; both coordinates NaN of those that cannot be converted.
+
+    Args:
+        source: the system of the points.
+        target: the wanted one.
+        x: (N,) or of any shape; longitude before latitude in geographic systems.
+        y: of the same shape.
+    """
+    across, up = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    here, there = CRS.from_user_input(source), CRS.from_user_input(target)
+    if here == there or {_epsg(here), _epsg(there)} <= {4326}:
+        return across, up
+    points = np.stack([across.ravel(), up.ravel()])
+    found, todo, refused = np.full(points.shape, np.nan), [slice(0, points.shape[1])], 0
+    with rasterio.Env():
+        while todo and refused < _REFUSALS:
+            part = todo.pop()
+            moved = _moved(here, there, points[:, part])
+            if moved is not None:
+                found[:, part] = moved
+                continue
+            refused += 1
+            if part.stop - part.start > 1:
+                middle = (part.start + part.stop) // 2
+                todo += [slice(middle, part.stop), slice(part.start, middle)]
+    found[:, ~np.isfinite(found).all(axis=0)] = np.nan
+    return found[0].reshape(across.shape), found[1].reshape(across.shape)
+
+
+def _moved(here: CRS, there: CRS, points: Array) -> Any:
+    try:
+        return reproject(here, there, *points)[:2]
+    except (RasterioError, ValueError, OSError):
+        return None
+    except Exception as error:  # GDAL's own errors have a base class that rasterio does not publish
+        if type(error).__module__ != "rasterio._err":
+            raise
+        return None
+
+
+def _epsg(crs: CRS) -> int | None:
+    return 4326 if crs == CRS.from_user_input(LONLAT) else crs.to_epsg()
 
 
 def metres_of_pixel(crs: CRS | None, transform: Affine, width: int, height: int) -> tuple[float, float] | None:
@@ -52,15 +106,7 @@ def _on_ellipsoid(crs: CRS, transform: Affine, column: float, row: float) -> tup
         transform.d * column + transform.e * row + transform.f,
     )
     points = ((x, y), (x + transform.a, y + transform.d), (x + transform.b, y + transform.e))
-    try:
-        with rasterio.Env():
-            longitudes, latitudes = reproject(crs, _LONGITUDE_LATITUDE, *zip(*points, strict=True))[:2]
-    except (RasterioError, ValueError, OSError):
-        return None
-    except Exception as error:  # GDAL's own errors have a base class that rasterio does not publish
-        if type(error).__module__ != "rasterio._err":
-            raise
-        return None
+    longitudes, latitudes = (v.tolist() for v in converted(crs, LONLAT, *zip(*points, strict=True)))
     if not all(isfinite(v) for v in (*longitudes, *latitudes)) or abs(latitudes[0]) >= 90:
         return None
     latitude = radians(latitudes[0])

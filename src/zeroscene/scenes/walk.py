@@ -16,10 +16,12 @@ class Skipped:
     Attributes:
         path: path relative to the folder that was asked for.
         reason: why, in words that end a sentence.
+        lost: whether a picture is lost by it, or a folder that may hold some; not for what is no picture at all.
     """
 
     path: str
     reason: str
+    lost: bool = False
 
 
 @dataclass
@@ -38,12 +40,14 @@ def subfolders(root: Path, inside: str) -> Found:
         with os.scandir(root / inside) as entries:
             listing = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        found.skipped.append(Skipped(inside or ".", f"the folder cannot be read: {error.strerror or error}"))
+        reason = f"the folder cannot be read: {error.strerror or error}"
+        found.skipped.append(Skipped(inside or ".", reason, lost=True))
         return found
     for entry in listing:
         path = f"{inside}/{entry.name}" if inside else entry.name
-        if reason := _left_out(entry):
-            found.skipped.append(Skipped(_printable(path), reason))
+        reason, lost = _left_out(entry)
+        if reason:
+            found.skipped.append(Skipped(_printable(path), reason, lost))
         elif entry.is_dir():
             found.folders.append(path)
         else:
@@ -56,7 +60,8 @@ def walk(root: Path, inside: str, depth: int = _DEEPEST) -> Found:
     found = subfolders(root, inside)
     for folder in found.folders:
         if depth == 0:
-            found.skipped.append(Skipped(folder, f"the folder lies more than {_DEEPEST} levels deep"))
+            reason = f"the folder lies more than {_DEEPEST} levels deep"
+            found.skipped.append(Skipped(folder, reason, lost=True))
             continue
         deeper = walk(root, folder, depth - 1)
         found.pictures += deeper.pictures
@@ -64,20 +69,20 @@ def walk(root: Path, inside: str, depth: int = _DEEPEST) -> Found:
     return found
 
 
-def _left_out(entry: "os.DirEntry[str]") -> str:
+def _left_out(entry: "os.DirEntry[str]") -> tuple[str, bool]:
+    """Return why an entry is left out, "" where it is not, and whether a picture is lost by it."""
     if entry.name.startswith(".") or entry.name in _JUNK:
-        return "hidden, or left behind by a file manager"
+        return "hidden, or left behind by a file manager", False
+    picture = Path(entry.name).suffix.lower() in PICTURE_SUFFIXES
     try:
         entry.name.encode()
     except UnicodeEncodeError:
-        return "the name is not valid Unicode; rename it"
+        return "the name is not valid Unicode; rename it", picture or entry.is_dir()
     if entry.is_dir():
-        return "the link leads to a folder above it" if _leads_up(entry) else ""
+        return "the link leads to a folder above it" if _leads_up(entry) else "", False
     if not entry.is_file():
-        return "the link is broken" if entry.is_symlink() else "not a regular file"
-    if Path(entry.name).suffix.lower() not in PICTURE_SUFFIXES:
-        return "not a picture (JPEG, PNG, TIFF or BMP)"
-    return ""
+        return "the link is broken" if entry.is_symlink() else "not a regular file", picture
+    return "" if picture else "not a picture (JPEG, PNG, TIFF or BMP)", False
 
 
 def _leads_up(entry: "os.DirEntry[str]") -> bool:

@@ -69,7 +69,11 @@ class ClassBank:
 
     @classmethod
     def of(cls, table: ClassTable) -> Self:
-        """Return the bank of the classes of a table; its `table` is that table again."""
+        """Return the bank of the classes of a table; its `table` is that table again.
+
+        Raises:
+            DuplicateNameError: a class is called "none of these".
+        """
         provenance = json.loads(json.dumps(dict(table.provenance)))
         said = {key: _by_key(provenance.pop(key, {})) for key in ("texts", "meant")}
         made: dict[str, Made] = {}
@@ -77,6 +81,7 @@ class ClassBank:
             made |= {names.key(name): how for name in provenance.pop(note, ())}
         entries = []
         for name, vector in zip(table.classes, table.matrix, strict=True):
+            _refuse_reserved(name)
             key = names.key(name)
             texts = said["texts"].get(key, ())
             meant = str(said["meant"].get(key, ""))
@@ -142,7 +147,7 @@ class ClassBank:
             at: before which position; behind the last without it.
 
         Raises:
-            DuplicateNameError: the class is there already, however it is spelled.
+            DuplicateNameError: the class is there already, however it is spelled, or is called "none of these".
         """
         self.require_new(entry.name)
         at = len(self) if at is None else at
@@ -162,7 +167,7 @@ class ClassBank:
 
         Raises:
             UnknownNameError: no such class; the nearest are listed.
-            DuplicateNameError: another class has the new name, however it is spelled.
+            DuplicateNameError: another class has the new name, however it is spelled, or it is "none of these".
         """
         entry = self.entry(name)
         if names.key(new) != names.key(name):
@@ -183,11 +188,12 @@ class ClassBank:
         return replace(self, entries=(*self.entries[:at], entry, *self.entries[at + 1 :]))
 
     def require_new(self, name: str) -> None:
-        """Refuse a name that a class has already.
+        """Refuse a name that a class has already, and the one of no class.
 
         Raises:
-            DuplicateNameError: one has it, however it is spelled.
+            DuplicateNameError: one has it, however it is spelled, or it is "none of these".
         """
+        _refuse_reserved(name)
         if name in self:
             known = self.entry(name).name
             spelled = "" if known == name else f", spelled {known!r}"
@@ -239,6 +245,13 @@ class ClassBank:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise DatasetNotFoundError(f"no such class bank: {path}; make one with `zeroscene classes bank`") from error
         return cls.from_bytes(data, str(path))
+
+
+def _refuse_reserved(name: str) -> None:
+    if names.key(name) == names.key(names.NONE):
+        raise DuplicateNameError(
+            f"class {name!r} has the name of pictures that show no class, {names.NONE!r}; give it another name"
+        )
 
 
 def _by_key(said: Any) -> dict[str, Any]:

@@ -57,16 +57,71 @@ def make(
     """
     if is_joined(bank.table):
         return _joined(bank, wanted, open_encoder, texts, values, said)
+    named = ", ".join(map(repr, wanted))
+    if values is not None and texts is not None:
+        raise OptionError(
+            f"{named}: a bank of source {bank.recipe.source!r} has one vector a class; give its attributes "
+            "(--attributes) or describe it in words (--describe), not both"
+        )
     if values is not None:
         return [from_attributes(bank, name, values) for name in wanted]
     if texts is None and is_knowledge(bank):
         return from_knowledge(bank, wanted)
+    if bank.recipe.encoder is None and texts is not None:
+        raise OptionError(
+            f"{named}: no words lead to a bank of source {bank.recipe.source!r}; describing (--describe) needs one of "
+            f"text vectors, or of attributes with the words of an image-text model; {remedy(bank)}"
+        )
     if bank.recipe.encoder is None:
         raise OptionError(
-            f"{', '.join(map(repr, wanted))}: a name alone says nothing to a bank of source {bank.recipe.source!r}; "
-            f"{remedy(bank)}"
+            f"{named}: a name alone says nothing to a bank of source {bank.recipe.source!r}; {remedy(bank)}"
         )
     return from_words(bank, wanted, open_encoder(bank.recipe.encoder), texts, said)
+
+
+def made_anew(
+    bank: ClassBank,
+    name: str,
+    open_encoder: Callable[[EncoderIdentity], TextEncoder],
+    *,
+    texts: Sequence[str] | None = None,
+    values: Mapping[str, float] | None = None,
+    said: Teller | None = None,
+) -> Entry:
+    """Return a class of the bank, described anew.
+
+    Attributes that are not named keep their values. In a bank of several views, those of which nothing is said stay:
+    words leave the attributes that a class was given by values, where another view takes the words.
+
+    Args:
+        bank: holds the class.
+        name: of the class.
+        open_encoder, said: as for `make`.
+        texts: what it looks like.
+        values: attribute values.
+
+    Raises:
+        UnknownNameError: no such class, or an attribute is not in the bank.
+        OptionError, EncoderMismatchError, EncoderError: as for `make`.
+    """
+    old = bank.entry(name)
+    spoken = None if texts is None else {old.name: texts}
+    if not is_joined(bank.table):
+        if values is not None and texts is None:
+            return from_attributes(bank, old.name, values, base=old)
+        return make(bank, [old.name], open_encoder, texts=spoken, values=values, said=said)[0]
+    views = _views(bank)
+    speaks = any(one.recipe.kind == "embedding" and one.recipe.encoder is not None for one in views)
+    composed = values is not None or (old.made == "attributes" and speaks)
+    made = [
+        one.entry(name)
+        if not worded and given is None
+        else made_anew(one, name, open_encoder, texts=texts if worded else None, values=given, said=said)
+        for one, (worded, given) in zip(
+            views, _shares(views, old.name, texts is not None, values, composed), strict=True
+        )
+    ]
+    return _side_by_side(made, old.texts if texts is None else tuple(texts), composed)
 
 
 def _joined(
@@ -77,24 +132,52 @@ def _joined(
     values: Mapping[str, float] | None,
     said: Teller | None,
 ) -> list[Entry]:
-    views = [ClassBank.of(view(bank.table, label)) for label in labels(bank.table.provenance)]
+    views, composed = _views(bank), values is not None
+    shares = _shares(views, ", ".join(wanted), texts is not None, values, composed)
     made = [
-        make(
-            one,
-            wanted,
-            open_encoder,
-            texts=texts
-            if one.recipe.encoder is not None and not (values and one.recipe.kind == "attributes")
-            else None,
-            values=values if one.recipe.kind == "attributes" else None,
-            said=said,
-        )
-        for one in views
+        make(one, wanted, open_encoder, texts=texts if worded else None, values=given, said=said)
+        for one, (worded, given) in zip(views, shares, strict=True)
     ]
     return [
-        Entry.of(own[0].name, np.concatenate([one.vector for one in own]), next((e.texts for e in own if e.texts), ()))
+        _side_by_side(own, next((one.texts for one in own if one.texts), ()), composed)
         for own in zip(*made, strict=True)
     ]
+
+
+def _views(bank: ClassBank) -> list[ClassBank]:
+    return [ClassBank.of(view(bank.table, label)) for label in labels(bank.table.provenance)]
+
+
+def _shares(
+    views: Sequence[ClassBank], name: str, words: bool, values: Mapping[str, float] | None, composed: bool
+) -> list[tuple[bool, Mapping[str, float] | None]]:
+    """Return for each view whether it is told the words, and the values that it is told.
+
+    Args:
+        views: of the bank.
+        name: of the class, for errors.
+        words: whether there are words.
+        values: attribute values.
+        composed: whether the attributes of the class are given by values, so that words leave them.
+
+    Raises:
+        OptionError: no view takes the words, or the values.
+    """
+    of_attributes = [one.recipe.kind == "attributes" for one in views]
+    spoken = [
+        words and one.recipe.encoder is not None and not (attributes and composed)
+        for one, attributes in zip(views, of_attributes, strict=True)
+    ]
+    if words and not any(spoken):
+        raise OptionError(f"class {name!r}: no view of the bank takes its words; leave them out")
+    if values is not None and not any(of_attributes):
+        raise OptionError(f"class {name!r}: no view of the bank holds attributes; describe it in words (--describe)")
+    return [(worded, values if attributes else None) for worded, attributes in zip(spoken, of_attributes, strict=True)]
+
+
+def _side_by_side(views: Sequence[Entry], texts: Sequence[str], composed: bool) -> Entry:
+    vector = np.concatenate([one.vector for one in views])
+    return Entry.of(views[0].name, vector, texts, "attributes" if composed else "")
 
 
 def from_knowledge(bank: ClassBank, wanted: Sequence[str]) -> list[Entry]:

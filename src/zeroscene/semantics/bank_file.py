@@ -120,6 +120,24 @@ class BankFile:
         with self._locked() as history:
             self._put(history, self._set_aside(history), bank, what, by)
 
+    def begin(self, bank: ClassBank, what: str, by: str) -> bool:
+        """Write a bank where there is none yet, and return whether it was written; of several who begin one does.
+
+        Args:
+            bank: what to write.
+            what: what was done, in words.
+            by: the command.
+
+        Raises:
+            DataFormatError: the history is damaged.
+            StoreError: the place cannot be written.
+        """
+        with self._locked() as history:
+            if self.path.exists():
+                return False
+            self._put(history, None, bank, what, by)
+            return True
+
     def edit(self, change: Callable[[ClassBank], ClassBank], what: str, by: str) -> ClassBank:
         """Change the bank and return the new one; others who edit wait, and an edit that changes nothing is none.
 

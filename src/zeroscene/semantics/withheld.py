@@ -16,7 +16,8 @@ def names_in(text: str, name: str) -> list[str]:
 
     The synonyms are those of the knowledge base; a class that it does not know has its name alone.
     """
-    found = [match for phrase in _own_words(name) for match in _as_word(phrase).findall(text)]
+    read = names.composed(text)
+    found = [match for phrase in _own_words(name) for match in _as_word(phrase).findall(read)]
     return sorted(dict.fromkeys(found), key=len, reverse=True)
 
 
@@ -70,11 +71,13 @@ def _as_word(phrase: str) -> re.Pattern[str]:
     """Return what finds a phrase as whole words, in singular and plural, its words parted by anything but letters."""
     *first, last = phrase.split()
     stem = next((last.removesuffix(ending) for ending in ("ies", "y") if last.endswith(ending)), None)
-    forms = f"{re.escape(stem)}(?:y|ies|ys)" if stem else f"{re.escape(last.removesuffix('s'))}(?:s|es)?"
-    return re.compile(r"\b" + r"[\W_]+".join([*map(re.escape, first), forms]) + r"\b", re.IGNORECASE)
+    singular = last if last.endswith("ss") else last.removesuffix("s")
+    forms = f"{re.escape(stem)}(?:y|ies|ys)" if stem else f"{re.escape(singular)}(?:s|es|ses)?"
+    return re.compile(r"(?<!\w)" + r"[\W_]+".join([*map(re.escape, first), forms]) + r"(?!\w)", re.IGNORECASE)
 
 
 def _masked(text: str, phrases: Sequence[str], mask: str) -> str:
+    text = names.composed(text)
     for phrase in phrases:
         text = _as_word(phrase).sub(mask, text)
     return text

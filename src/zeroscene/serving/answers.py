@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 import numpy as np
 import numpy.typing as npt
 
+from zeroscene import names
 from zeroscene.errors import OptionError
 from zeroscene.files import replacing, write_json, write_text
 from zeroscene.methods.contract import Indices, Matrix, Scores
@@ -18,7 +19,7 @@ from zeroscene.methods.contract import Indices, Matrix, Scores
 if TYPE_CHECKING:
     import pyarrow
 
-NONE = "none of these"
+NONE = names.NONE
 SUFFIXES = (".csv", ".json", ".parquet")
 _DIGITS = 6
 
@@ -38,7 +39,7 @@ class Answers:
         margin: (N,) its lead over the runner-up; NaN where there is none.
         probability: (N,) probability of the best class, or None where nothing turns scores into probabilities.
         answered: (N,) whether the answer stands; the others are `none of these`.
-        skipped: pictures that could not be read, with the reason.
+        skipped: pictures and examples that could not be read, with the reason.
         notes: what a user should know, a sentence each.
         made: how the answers were made, a JSON value.
     """
@@ -127,7 +128,7 @@ class Answers:
         return text.getvalue()
 
     def write(self, path: Path) -> None:
-        """Write `.csv`, `.json` or `.parquet`; unreadable pictures are listed beside a table, as `NAME.skipped.csv`.
+        """Write `.csv`, `.json` or `.parquet`; what was skipped is listed beside a table, as `NAME.skipped.csv`.
 
         Raises:
             OptionError: another suffix.

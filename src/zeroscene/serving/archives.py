@@ -1,16 +1,18 @@
 """Archives as users ask for them: an encoder by its name, windows of the size that suits it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from zeroscene.encoders.base import ImageEncoder
 from zeroscene.errors import OptionError, PictureError
-from zeroscene.maps.archive.add import Adding
+from zeroscene.maps.archive.add import Adding, Told, reason, require_one
 from zeroscene.maps.archive.folder import Archive, Cutting, is_archive
+from zeroscene.maps.layout import Layout
 from zeroscene.maps.scale import default_window, trained_gsd
 from zeroscene.scenes.geo import GeoRaster
+from zeroscene.scenes.geo_source import opened
 from zeroscene.serving.sources import Origin, open_image_encoder
 
 _OVERLAP: Final = 0.5
@@ -24,23 +26,30 @@ def begin(
     overlap: float | None,
     adding: Adding,
     *,
+    pictures: bool = False,
     pooling: str = "auto",
     **choices: Any,
 ) -> tuple[Archive, ImageEncoder]:
     """Return the archive of a folder, begun now or earlier, and its encoder.
 
+    A new archive is begun only when something of what is to be added can be read.
+
     Args:
         path: the folder.
         rasters: what is to be added; the first that can be read decides the size of windows where nobody says it.
         encoder: model folder, hub id, or `tiny`; that of the archive where None.
-        window: side of a window; that of the archive, or at first what suits the encoder, where None.
+        window: side of a window; that of the archive, or at first what suits the encoder and the first raster, where
+            None.
         overlap: share by which windows overlap; that of the archive, or a half, where None.
         adding: how rasters are read.
+        pictures: they are whole pictures. Windows of rasters that come later are then the ground that suits the
+            encoder, or pixels where that is not known.
         pooling: which output of the encoder is taken, at first.
         choices: precision, backend and download.
 
     Raises:
-        OptionError: a new archive without an encoder, or other windows than the archive has.
+        OptionError: a new archive without an encoder, windows that are no length, or others than the archive has.
+        PictureError: a new archive, and not one of the rasters can be read.
         EncoderMismatchError: the archive is of another encoder; both are named.
         EncoderError: there is no such encoder.
         StoreError: the folder holds other things, or cannot be written.
@@ -59,9 +68,7 @@ def begin(
     if there is not None:
         cutting = Cutting(window or there.cutting.window, there.cutting.overlap if overlap is None else overlap)
     else:
-        cutting = Cutting(window or _suiting(rasters, eye, adding), _OVERLAP if overlap is None else overlap)
-    if not 0 <= cutting.overlap < 1:
-        raise OptionError(f"overlap {cutting.overlap:g} is out of range; give 0 to less than 1, such as 0.5")
+        cutting = _first_cutting(rasters, eye, window, _OVERLAP if overlap is None else overlap, adding, pictures)
     arithmetic = {name: str(getattr(eye, name)) for name in ("precision", "backend") if hasattr(eye, name)}
     archive = Archive.begin(path, eye.identity, eye.width, cutting, arithmetic)
     if origin != noted:
@@ -96,14 +103,38 @@ class Reopened:
         return noted.open(opened.encoder, precision=self.precision, download=self.download)
 
 
-def _suiting(rasters: Sequence[Path], eye: ImageEncoder, adding: Adding) -> str:
-    """Return the side of windows that suits an encoder and the first raster that can be read."""
-    gsd = None if adding.gsd is None else (adding.gsd, adding.gsd)
+def _first_cutting(
+    rasters: Sequence[Path],
+    eye: ImageEncoder,
+    window: str | None,
+    overlap: float,
+    adding: Adding,
+    pictures: bool,
+) -> Cutting:
+    """Return how a new archive cuts rasters: as the user says, or as it suits the first one that can be added.
+
+    Raises:
+        OptionError: the window is no length, or a number is out of range.
+        PictureError: not one can be added; the first reason is named.
+    """
+    trained = trained_gsd(eye.identity)
+    asked = Cutting(window or default_window(eye, trained, None), overlap)
+
+    def suiting(gsd: tuple[float, float] | None) -> Cutting:
+        return asked if window is not None else replace(asked, window=default_window(eye, trained, gsd))
+
+    skipped: list[Told] = []
     for path in rasters:
-        if gsd is None:
-            try:
-                gsd = GeoRaster.open(path, adding.bands).gsd
-            except (PictureError, OptionError):
-                continue
-        break
-    return default_window(eye, trained_gsd(eye.identity), gsd)
+        try:
+            adding.rule.time(path)
+            if pictures:
+                opened(path).close()
+                return suiting(None if trained is None else (trained, trained))
+            raster = GeoRaster.open(path, adding.bands)
+            cutting = suiting(raster.gsd if adding.gsd is None else (adding.gsd, adding.gsd))
+            Layout.of(raster, cutting.window, cutting.overlap, adding.gsd)
+            return cutting
+        except (PictureError, OptionError) as error:
+            skipped.append(Told(str(path), "skipped", notes=(reason(error, path),)))
+    require_one(skipped)
+    return asked

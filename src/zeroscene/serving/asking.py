@@ -15,9 +15,10 @@ from zeroscene.methods.transduction.refine import TransductionOptions
 Vector = npt.NDArray[np.float32]
 
 UNCALIBRATED: Final = (
-    "this model turns no scores into probabilities: fit it on labelled pictures of more classes, so that some can be "
-    "held out to learn how sure it is"
+    "this model turns no scores into probabilities: it was fitted with --no-select, or on too few classes to hold some "
+    "out and learn how sure it is; fit it without --no-select, on more classes if need be"
 )
+UNCHECKED: Final = "probabilities with examples were not checked on other classes"
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,25 @@ class Asking:
                 raise OptionError(f"{what} {value:g} does not lie between 0 and 1")
 
 
+def check_gamma(gamma: float) -> None:
+    """Refuse a gamma that no score survives.
+
+    Raises:
+        OptionError: it is not finite, or beyond what a score can hold.
+    """
+    if not abs(gamma) <= float(np.finfo(np.float32).max):
+        raise OptionError(
+            f"gamma {gamma:g} is no finite number; take the one of the fit, or 0 to leave scores as they are"
+        )
+
+
 def subtracted(method: AnyMethod, classes: Sequence[str], gamma: float) -> Vector:
-    """Return what calibration takes from each class: gamma from seen ones where there are others too, else nothing."""
+    """Return what calibration takes from each class: gamma from seen ones where there are others too, else nothing.
+
+    Raises:
+        OptionError: gamma is not finite.
+    """
+    check_gamma(gamma)
     known = {names.key(name) for name in method.require_fitted().seen}
     is_seen = np.array([names.key(name) in known for name in classes])
     if is_seen.all():

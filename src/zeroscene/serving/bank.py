@@ -4,7 +4,7 @@ Where that encoder is is noted beside the bank once somebody has said it, in `cl
 holds no place of one machine, so that equal banks stay equal files everywhere.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from zeroscene.errors import (
 from zeroscene.files import read_json, write_json
 from zeroscene.semantics import knowledge
 from zeroscene.semantics.bank import ClassBank
-from zeroscene.semantics.bank_entries import Teller, make, remedy
+from zeroscene.semantics.bank_entries import Teller, made_anew, make, remedy
 from zeroscene.semantics.bank_file import BankFile
 from zeroscene.semantics.bank_parts import Entry
 from zeroscene.semantics.prompts import prompt_warnings
@@ -36,6 +36,8 @@ _RECORD: Final = "method.json"
 _TRIED: Final = 8
 """Classes of a bank that are asked in what way it says them."""
 _NOTE, _FORMAT = ".encoder", "zeroscene-bank-encoder-1"
+
+_Opener = Callable[[EncoderIdentity], TextEncoder]
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,51 @@ class Bank:
             EncoderMismatchError: the bank was made for another encoder; both are named.
             EncoderError: a text is longer than the encoder reads, or in words that it does not know.
         """
+        return self._noting(
+            bank,
+            lambda opened: make(bank, wanted, opened, texts=texts, values=values, said=self._teller()),
+            encoder,
+            download,
+            option,
+        )
+
+    def describe(
+        self,
+        bank: ClassBank,
+        name: str,
+        *,
+        texts: Sequence[str] | None = None,
+        values: Mapping[str, float] | None = None,
+        encoder: str | None = None,
+        download: bool = False,
+    ) -> Entry:
+        """Return a class of the bank, described anew; what a user should know is added to the notes.
+
+        Args:
+            bank: the content of the file.
+            name: of the class.
+            texts: what it looks like.
+            values: attribute values; those that are not named stay.
+            encoder, download: as for `make`.
+
+        Raises:
+            UnknownNameError: no such class, or an attribute not in the bank.
+            OptionError, EncoderMismatchError, EncoderError: as for `make`.
+        """
+
+        def anew(opened: _Opener) -> list[Entry]:
+            return [made_anew(bank, name, opened, texts=texts, values=values, said=self._teller())]
+
+        return self._noting(bank, anew, encoder, download, "--encoder")[0]
+
+    def _noting(
+        self,
+        bank: ClassBank,
+        make_entries: Callable[[_Opener], list[Entry]],
+        encoder: str | None,
+        download: bool,
+        option: str,
+    ) -> list[Entry]:
         asked: dict[str, TextEncoder] = {}
 
         def opened(expected: EncoderIdentity) -> TextEncoder:
@@ -120,7 +167,7 @@ class Bank:
             return asked[expected.fingerprint]
 
         try:
-            made = make(bank, wanted, opened, texts=texts, values=values, said=self._teller())
+            made = make_entries(opened)
         except UnknownNameError as error:
             raise UnknownNameError(str(error).replace(knowledge.REMEDY, remedy(bank))) from error
         for reader in asked.values():

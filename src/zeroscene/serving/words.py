@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from zeroscene.encoders.base import TextEncoder, readings
-from zeroscene.errors import OptionError, UnknownNameError
+from zeroscene.errors import DatasetNotFoundError, OptionError, UnknownNameError
 from zeroscene.evaluation.annotation import SYNTHETIC, read_vocabulary
 from zeroscene.semantics import text
 from zeroscene.semantics.knowledge import knowledge_table
@@ -17,6 +17,7 @@ Withhold = Literal["mask", "refuse"]
 
 AUTO: Final = "auto"
 """Names, and attributes for an encoder that cannot read them."""
+_ATTRIBUTES: Final = "attributes"
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,12 @@ def words_for(
     if not isinstance(texts, str):
         return Words(_withheld(classes, texts, withhold), chosen)
     unread = _unread(classes, encoder) if texts == AUTO else []
-    given = ("attributes" if unread else "names") if texts == AUTO else texts
+    given = (_ATTRIBUTES if unread else "names") if texts == AUTO else texts
     try:
-        said = _attributes(classes, encoder, vocabulary) if given == "attributes" else text.read_texts(given)
+        said = _attributes(classes, encoder, vocabulary) if given == _ATTRIBUTES else text.read_texts(given)
+    except DatasetNotFoundError as error:
+        choices = ", ".join((*get_args(text.Said), _ATTRIBUTES))
+        raise DatasetNotFoundError(f"texts {given}: not one of {choices}, and no such file") from error
     except UnknownNameError as error:
         if not unread:
             raise

@@ -22,6 +22,7 @@ from zeroscene.maps.archive.time import TimeRule, iso
 from zeroscene.maps.archive.write import write
 from zeroscene.maps.encode import encode_windows
 from zeroscene.maps.layout import Layout
+from zeroscene.maps.scale import scale_notes, trained_gsd
 from zeroscene.maps.vectors import WindowVectors
 from zeroscene.scenes.geo import GeoRaster
 
@@ -154,7 +155,7 @@ def add_one(archive: Archive, path: Path, encoder: ImageEncoder, adding: Adding,
         raster = GeoRaster.open(path, adding.bands)
         if (known := there.get(raster.fingerprint)) is not None:
             return already(path, known, raster.fingerprint, adding.rule)
-        layout = Layout.of(raster, archive.cutting.window, archive.cutting.overlap, adding.gsd)
+        layout = _layout(archive, raster, encoder, adding)
         time = adding.rule.time(path)
         name = id_of([raster.fingerprint])
         # Already there, but not known: whoever wrote it died before it could say so.
@@ -173,12 +174,20 @@ def add_one(archive: Archive, path: Path, encoder: ImageEncoder, adding: Adding,
     return Told(str(path), "added", len(partition), iso(time), tuple(notes))
 
 
+def _layout(archive: Archive, raster: GeoRaster, encoder: ImageEncoder, adding: Adding) -> Layout:
+    """Return where the windows of a raster lie; its notes say what speaks against their scale."""
+    layout = Layout.of(raster, archive.cutting.window, archive.cutting.overlap, adding.gsd)
+    gsd = raster.gsd if adding.gsd is None else (adding.gsd, adding.gsd)
+    notes = scale_notes(encoder, layout, trained_gsd(encoder.identity), gsd)
+    return replace(layout, notes=(*layout.notes, *notes))
+
+
 def _write(
     archive: Archive, name: str, raster: GeoRaster, layout: Layout, time: datetime | None, vectors: WindowVectors
 ) -> None:
     reading = {
         "bands": list(raster.bands), "dtype": raster.dtype, "block": list(raster.block), "gsd": _listed(raster.gsd),
-        "stretch": _listed(raster.stretch),
+        "stretch": _listed(raster.stretch), "notes": list(layout.notes),
     }  # fmt: skip
     place = str(raster.path.resolve())
     told = replace(layout, notes=())

@@ -19,8 +19,6 @@ import numpy as np
 import numpy.typing as npt
 from rasterio import Affine
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
-from rasterio.warp import transform as reproject
 
 from zeroscene.errors import OptionError
 from zeroscene.maps.archive.folder import Archive
@@ -28,6 +26,7 @@ from zeroscene.maps.archive.footprints import Mask
 from zeroscene.maps.archive.maps import cells_in
 from zeroscene.maps.archive.partition import RASTER, Partition
 from zeroscene.maps.archive.query import ask
+from zeroscene.maps.archive.reach import Reach
 from zeroscene.maps.archive.region import Region
 from zeroscene.maps.archive.source import Source
 from zeroscene.maps.archive.time import Period
@@ -35,6 +34,7 @@ from zeroscene.maps.cells import NODATA, REJECTED
 from zeroscene.maps.question import Question
 from zeroscene.maps.scene_map import SceneMap
 from zeroscene.maps.votes import Said, cast
+from zeroscene.scenes.geo_ground import converted
 
 UNCHANGED: Final = "unchanged"
 _SAMPLED: Final = 4096
@@ -156,9 +156,12 @@ def change(
     first, second = (_rasters(ask(archive, question, region, time).chosen) for time in (before, after))
     scale = _scale(question, [*first, *second])
     taken: list[tuple[Source, Mask]] = []
-    for partition in second:
+    before_reach, after_reach = (Reach.of([one.sources[0] for one in some]) for some in (first, second))
+    for k, partition in enumerate(second):
         look = _look(partition, question, scale)
-        yield _compared(look, first, taken, question, scale, region)
+        earlier = [first[i] for i in np.flatnonzero(after_reach.meets(k, before_reach))]
+        later = [taken[i] for i in np.flatnonzero(after_reach.meets(k, after_reach)) if i < k]
+        yield _compared(look, earlier, later, question, scale, region)
         taken.append((look.source, look.known))
 
 
@@ -231,22 +234,16 @@ def _places(source: Source, other: Source) -> tuple[Any, Any, Mask, Array]:
     """Return, for each cell of a raster, in which cell of another its centre lies: row, column, whether, how far off.
 
     Rows and columns are 0 where it lies in none. Distances are those of the two centres, in cells of the other raster.
-    Rasters without a reference system lie on one another only if they are of one size and transform.
+    Rasters without a reference system lie on one another only if they are of one size and transform; a centre that has
+    no place in the system of the other raster lies in none of its cells.
     """
     rows, columns = np.indices(source.layout.shape) + 0.5
     t = source.layout.transform(source.transform)
     x, y = t.a * columns + t.b * rows + t.c, t.d * columns + t.e * rows + t.f
-    nowhere = np.zeros(rows.shape, np.int64), np.zeros(rows.shape, np.int64), np.zeros(rows.shape, np.bool_)
-    if (source.crs is None) != (other.crs is None):
-        return *nowhere, np.zeros(rows.shape)
-    if source.crs is None and (source.layout, source.transform) != (other.layout, other.transform):
-        return *nowhere, np.zeros(rows.shape)
-    if source.crs != other.crs:
-        try:
-            moved = reproject(source.crs, other.crs, x.ravel(), y.ravel())[:2]
-        except (RasterioError, ValueError):
-            return *nowhere, np.zeros(rows.shape)
-        x, y = (np.asarray(values).reshape(rows.shape) for values in moved)
+    if source.crs is not None and other.crs is not None:
+        x, y = converted(source.crs, other.crs, x, y)
+    elif source.crs != other.crs or (source.layout, source.transform) != (other.layout, other.transform):
+        x, y = np.full(rows.shape, np.nan), np.full(rows.shape, np.nan)
     back = ~other.layout.transform(other.transform)
     across, down = back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f
     high, wide = other.layout.shape

@@ -22,6 +22,7 @@ from zeroscene.errors import DataFormatError, DatasetNotFoundError, EncoderMisma
 from zeroscene.files import REMOVING_PREFIX, TEMPORARY_PREFIX, read_json, remove_folder, write_json
 from zeroscene.maps.archive.partition import FOLDER, Partition, is_partition
 from zeroscene.maps.archive.time import iso
+from zeroscene.maps.layout import side_of
 
 _FORMAT: Final = "zeroscene-archive-1"
 _MANIFEST, _WORK = "archive.json", "work"
@@ -33,12 +34,21 @@ class Cutting:
     """How rasters are cut into windows; one for the whole archive, so that vectors of all of them compare.
 
     Attributes:
-        window: side of a window, such as "110 m" or "128 px".
+        window: side of a window, such as "110 m" or "128 px"; written in one way, however it was given.
         overlap: share of its side by which a window overlaps the next.
+
+    Raises:
+        OptionError: the window is no length, or a number is out of range.
     """
 
     window: str
     overlap: float = 0.5
+
+    def __post_init__(self) -> None:
+        side, unit = side_of(self.window)
+        object.__setattr__(self, "window", f"{side:.12g} {unit}")
+        if not 0 <= self.overlap < 1:
+            raise OptionError(f"overlap {self.overlap:g} is out of range; give 0 to less than 1, such as 0.5")
 
     def __str__(self) -> str:
         return f"windows of {self.window} that overlap by {self.overlap:g}"

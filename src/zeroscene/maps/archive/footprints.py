@@ -10,16 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 from rasterio import Affine
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
-from rasterio.warp import transform as reproject
 
 from zeroscene.embeddings.footprint import Footprint, geo_metadata
 from zeroscene.errors import DataFormatError
+from zeroscene.scenes.geo_ground import LONLAT, converted
 
 Coordinates = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-_CRS84: Final = "OGC:CRS84"
 _POLYGON: Final = np.dtype(
     [("order", "<u1"), ("kind", "<u4"), ("rings", "<u4"), ("points", "<u4"), ("ring", "<f8", (5, 2))]
 )
@@ -44,7 +42,7 @@ class Outlines:
 
     @classmethod
     def of(cls, crs: CRS | None, transform: Affine, boxes: npt.NDArray[Any]) -> Self:
-        """Return the outlines of windows of a raster; nowhere where its system has no longitude and latitude.
+        """Return the outlines of windows of a raster; nowhere where a corner has no longitude and latitude.
 
         Args:
             crs: reference system of the raster, or None.
@@ -58,11 +56,7 @@ class Outlines:
         rows = np.stack([top, bottom, bottom, top], axis=1)
         x = transform.a * columns + transform.b * rows + transform.c
         y = transform.d * columns + transform.e * rows + transform.f
-        try:
-            longitude, latitude = reproject(crs, _CRS84, x.ravel(), y.ravel())[:2]
-        except (RasterioError, ValueError):
-            return cls.nowhere(len(boxes))
-        corners = np.stack([np.asarray(longitude), np.asarray(latitude)], axis=1).reshape(-1, 4, 2)
+        corners = np.stack(converted(crs, LONLAT, x, y), axis=-1)
         beyond = np.abs(corners[..., 0]) > 180
         corners[beyond, 0] = (corners[beyond, 0] + 180) % 360 - 180
         corners[~np.isfinite(corners).all(axis=(1, 2))] = np.nan

@@ -17,7 +17,9 @@ from zeroscene.maps.mapping import MapOptions, map_windows
 from zeroscene.maps.scene_map import SceneMap
 
 
-def maps(answers: Answers, options: MapOptions | None = None) -> Iterator[tuple[Source, SceneMap]]:
+def maps(
+    answers: Answers, options: MapOptions | None = None, notes: Sequence[str] = ()
+) -> Iterator[tuple[Source, SceneMap]]:
     """Yield the map of each raster that was asked about: what `maps.mapping.map_raster` makes of the raster.
 
     Cells outside of the region are without data. Whole pictures have no maps.
@@ -25,6 +27,7 @@ def maps(answers: Answers, options: MapOptions | None = None) -> Iterator[tuple[
     Args:
         answers: which rasters, and the region.
         options: how votes become a map; the defaults when None.
+        notes: what a user should know of who answers, a sentence each; they stand first among those of each map.
 
     Raises:
         OptionError: a single class has nothing to be set against.
@@ -36,7 +39,9 @@ def maps(answers: Answers, options: MapOptions | None = None) -> Iterator[tuple[
             continue
         _make_room(partition)
         source = partition.sources[0]
-        made = map_windows(source.raster, partition.encoded(), answers.question, options)
+        vectors = partition.encoded()
+        layout = replace(vectors.layout, notes=(*notes, *source.reading.get("notes", ())))
+        made = map_windows(source.raster, replace(vectors, layout=layout), answers.question, options)
         if answers.region is not None:
             made = _within(made, cells_in(source, answers.region), answers.region)
         yield source, made

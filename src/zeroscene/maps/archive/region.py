@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -140,19 +141,34 @@ def _side(a: Coordinates, b: Coordinates, point: Coordinates) -> Coordinates:
 
 def _polygons_of(path: Path) -> Iterator[tuple[Coordinates, ...]]:
     value = read_json(path)
-    system = str(value.get("crs", {}).get("properties", {}).get("name", "CRS84")) if isinstance(value, dict) else ""
-    if not system.endswith(_SYSTEMS):
-        raise DataFormatError(
-            f"{path} is in {system or 'no GeoJSON'}; write it in longitude and latitude (ogr2ogr -t_srs EPSG:4326)"
-        )
+    if not isinstance(value, dict):
+        raise DataFormatError(f"{path} is no GeoJSON; give {_FORM}")
+    if not (system := _system(value)).endswith(_SYSTEMS):
+        raise DataFormatError(f"{path} is in {system}; write it in longitude and latitude (ogr2ogr -t_srs EPSG:4326)")
     any_yet = False
     for geometry in _geometries(value):
-        polygons = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
-        for rings in polygons:
-            any_yet = True
-            yield tuple(_ring(path, ring) for ring in rings)
+        given = geometry.get("coordinates") or []
+        for rings in [given] if geometry["type"] == "Polygon" else _listed(path, given):
+            if rings:
+                any_yet = True
+                yield tuple(_ring(path, ring) for ring in _listed(path, rings))
     if not any_yet:
         raise DataFormatError(f"{path} holds no polygon; give {_FORM}")
+
+
+def _system(value: dict[str, Any]) -> str:
+    """Return the reference system; without one, or with null for one, it is longitude and latitude."""
+    if (crs := value.get("crs")) is None:
+        return _SYSTEMS[0]
+    properties = crs.get("properties") if isinstance(crs, dict) else None
+    name = properties.get("name") if isinstance(properties, dict) else None
+    return name if isinstance(name, str) and name else "a reference system (crs) without a name"
+
+
+def _listed(path: Path, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise DataFormatError(f"{path}: a polygon is damaged: {value!r:.40} is no list of coordinates")
+    return value
 
 
 def _geometries(value: Any) -> Iterable[dict[str, Any]]:
@@ -160,7 +176,8 @@ def _geometries(value: Any) -> Iterable[dict[str, Any]]:
         return
     if value.get("type") in ("Polygon", "MultiPolygon"):
         yield value
-    for inside in (value.get("geometry"), *value.get("features", ()), *value.get("geometries", ())):
+    several = [inside for name in ("features", "geometries") if isinstance(inside := value.get(name), list)]
+    for inside in (value.get("geometry"), *chain(*several)):
         yield from _geometries(inside)
 
 
@@ -171,7 +188,7 @@ def _ring(path: Path, points: Any) -> Coordinates:
             raise DataFormatError(
                 f"{path}: a ring has fewer than three points, or points outside of -180..180, -90..90"
             )
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         if isinstance(error, DataFormatError):
             raise
         raise DataFormatError(f"{path}: a polygon is damaged: {error}") from error

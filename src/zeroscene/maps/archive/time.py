@@ -1,6 +1,7 @@
 """When a raster was taken, and spans of time to ask about: UTC, written as ISO 8601 from the year to the second."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,10 @@ TAG: Final = "tag"
 _ISO = re.compile(
     r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?)?)?"
 )
+_ALONE: Final = r"(?<!\d)", r"(?!\d)"  # a time is no part of a longer number
 _DIGITS: Final = {"Y": r"\d{4}", "j": r"\d{3}", **dict.fromkeys("mdHMS", r"\d{2}")}
+_YEARS: Final = range(1850, 2100)
+"""Years that a number in a file name can mean: of pictures from above, not of tiles or versions."""
 _FORMATS: Final = "YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDTHH:MM"
 
 
@@ -65,7 +69,7 @@ class TimeRule:
 
     Attributes:
         moment: the time of all of them.
-        pattern: what to look for in file names, with the names of its groups.
+        pattern: what to look for in file names, with the names of its groups. No digit stands beside what it finds.
         tag: take the file's TIFF date too, which may be that of the file only.
     """
 
@@ -94,7 +98,7 @@ class TimeRule:
         Without a wish, this is what the file's metadata call its acquisition (GDAL domain IMAGERY).
 
         Raises:
-            OptionError: the file name holds no such time, or the file no tag, where these were asked for.
+            OptionError: the file name holds no such time, or several, or the file no tag, where these were asked for.
         """
         if self.moment is not None:
             return self.moment
@@ -110,17 +114,32 @@ class TimeRule:
 
     def _named(self, path: Path) -> datetime:
         assert self.pattern is not None
-        for match in self.pattern.finditer(path.name):
-            parts = {name: int(value) for name, value in match.groupdict().items()}
-            try:
-                if "j" in parts:
-                    return datetime(parts["Y"], 1, 1, tzinfo=UTC) + timedelta(days=parts["j"] - 1)
-                hour, minute, second = (parts.get(name, 0) for name in "HMS")
-                day = parts.get("m", 1), parts.get("d", 1)
-                return datetime(parts["Y"], *day, hour, minute, second, tzinfo=UTC)
-            except ValueError:
-                continue
-        raise OptionError(f"{path.name}: no time like the pattern in its name; mend --time, or name the time itself")
+        every = (_moment({k: int(v) for k, v in m.groupdict().items()}) for m in self.pattern.finditer(path.name))
+        found = sorted({moment for moment in every if moment is not None})
+        if not found:
+            raise OptionError(
+                f"{path.name}: no time like the pattern in its name; mend --time, or name the time itself"
+            )
+        if len(found) > 1:
+            raise OptionError(
+                f"{path.name}: several times in its name ({iso(found[0])}, {iso(found[1])}); write what stands beside "
+                "the right one into the pattern too, such as %Y%m%d_20 or A%Y%j"
+            )
+        return found[0]
+
+
+def _moment(parts: Mapping[str, int]) -> datetime | None:
+    """Return the moment that the groups of a pattern name, or None where it is not in the calendar or no such year."""
+    if parts["Y"] not in _YEARS:
+        return None
+    try:
+        day = (1, 1) if "j" in parts else (parts.get("m", 1), parts.get("d", 1))
+        hour, minute, second = (parts.get(name, 0) for name in "HMS")
+        moment = datetime(parts["Y"], *day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None
+    later = moment + timedelta(days=parts.get("j", 1) - 1)
+    return later if later.year == moment.year else None
 
 
 def iso(moment: datetime | None) -> str | None:
@@ -148,14 +167,15 @@ def _span(text: str) -> tuple[datetime, datetime]:
             return first, first.replace(year=year + month // 12, month=month % 12 + 1)
         step = timedelta(seconds=1) if second is not None else timedelta(minutes=1)
         return first, first + (timedelta(days=1) if hour is None else step)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise OptionError(f"time {text!r} is not in the calendar; write {_FORMATS}") from error
 
 
 def _pattern(text: str) -> re.Pattern[str]:
     parts: list[str] = []
     used: set[str] = set()
-    for piece in re.split(r"(%.)", text):
+    pieces = [piece for piece in re.split(r"(%.)", text) if piece]
+    for piece in pieces:
         if not piece.startswith("%") or len(piece) < 2:
             parts.append(re.escape(piece))
             continue
@@ -166,7 +186,8 @@ def _pattern(text: str) -> re.Pattern[str]:
         parts.append(f"(?P<{name}>{_DIGITS[name]})")
     if "Y" not in used or ("d" in used and "m" not in used):
         raise OptionError(f"time pattern {text!r} needs %Y, and %m where there is %d; such as %Y%m%d")
-    return re.compile("".join(parts), re.ASCII)
+    before, after = (_ALONE[k] if pieces[-k].startswith("%") else "" for k in (0, 1))
+    return re.compile(before + "".join(parts) + after, re.ASCII)
 
 
 def _tags(path: Path) -> tuple[datetime | None, datetime | None]:
