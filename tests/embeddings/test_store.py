@@ -136,6 +136,14 @@ def test_a_picture_without_georeference_has_no_outline(tmp_path):
     assert footprint(tmp_path / "picture.jpg") is None
 
 
+def test_a_picture_of_a_system_that_leads_nowhere_has_no_footprint(tmp_path):
+    form = {"driver": "GTiff", "height": 8, "width": 8, "count": 1, "dtype": "uint8"}
+    nowhere = 'LOCAL_CS["here",UNIT["metre",1]]'
+    with rasterio.open(tmp_path / "r.tif", "w", crs=nowhere, transform=from_origin(5, 5, 1, 1), **form) as file:
+        file.write(np.ones((1, 8, 8), np.uint8))
+    assert footprint(tmp_path / "r.tif") is None
+
+
 def test_a_grid_file_is_a_plain_numpy_array_with_its_digest_in_the_footer(store):
     path = store.grid_path(1)
     array = np.load(path, allow_pickle=False)

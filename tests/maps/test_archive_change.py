@@ -8,20 +8,23 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.warp
-from archive_world import added, contents, east, labels, write
-from mapping_world import COLOURS, question
+from archive_world import added, begun, contents, east, labels, write
+from mapping_world import COLOURS, MeanColour, question
 from rasterio import Affine
 
 from geo_world import METRE
+from small_world import save, scene
 from zeroscene.errors import OptionError, StoreError
 from zeroscene.maps.archive import change as change_of
+from zeroscene.maps.archive.add import Adding
 from zeroscene.maps.archive.change import UNCHANGED, Change, change
 from zeroscene.maps.archive.change_files import write_changes
 from zeroscene.maps.archive.folder import Archive
+from zeroscene.maps.archive.pictures import add_pictures
 from zeroscene.maps.archive.reach import Reach
 from zeroscene.maps.archive.region import Region
 from zeroscene.maps.archive.source import Source
-from zeroscene.maps.archive.time import Period
+from zeroscene.maps.archive.time import Period, TimeRule
 from zeroscene.maps.layout import Layout
 from zeroscene.maps.scene_map import SceneMap
 
@@ -225,6 +228,15 @@ def test_a_question_that_is_refused_leaves_the_folder_as_it_is(two, tmp_path):
     with pytest.raises(OptionError, match=r"nothing in .* is of 2029"):
         write_changes(change(two, question(), OLD, Period.of("2029")), tmp_path / "out", {})
     assert contents(tmp_path / "out") == before
+
+
+def test_pictures_have_no_cells_to_compare(tmp_path):
+    archive = begun(tmp_path / "pictures")
+    for year, seed in (("2020", 1), ("2023", 2)):
+        picture = save(tmp_path / f"{year}.png", scene(index=seed, height=32))
+        add_pictures(archive, [picture], MeanColour(), Adding(TimeRule.of(year)))
+    with pytest.raises(OptionError, match="no rasters of both times, only pictures"):
+        list(change(archive, question(), OLD, NEW))
 
 
 def test_rasters_of_an_earlier_question_leave_the_folder_and_other_things_stay(two, tmp_path):

@@ -44,8 +44,9 @@ def footprint(path: Path) -> Footprint | None:
     if path.suffix.lower() not in _GEOREFERENCED:
         return None
     import rasterio
-    from rasterio.errors import RasterioError
     from rasterio.warp import transform_bounds
+
+    from zeroscene.scenes.geo_ground import of_gdal
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -54,7 +55,9 @@ def footprint(path: Path) -> Footprint | None:
                 if raster.crs is None:
                     return None
                 bounds = transform_bounds(raster.crs, "OGC:CRS84", *raster.bounds)
-        except (RasterioError, OSError, ValueError):
+        except Exception as error:
+            if not of_gdal(error):
+                raise
             return None
     west, south, east, north = (float(value) for value in bounds)
     return Footprint(west, south, east, north) if all(abs(v) <= 360 for v in (west, south, east, north)) else None

@@ -56,12 +56,15 @@ def converted(source: CRS | str, target: CRS | str, x: npt.ArrayLike, y: npt.Arr
 def _moved(here: CRS, there: CRS, points: Array) -> Any:
     try:
         return reproject(here, there, *points)[:2]
-    except (RasterioError, ValueError, OSError):
-        return None
-    except Exception as error:  # GDAL's own errors have a base class that rasterio does not publish
-        if type(error).__module__ != "rasterio._err":
+    except Exception as error:
+        if not of_gdal(error):
             raise
         return None
+
+
+def of_gdal(error: Exception) -> bool:
+    """Return whether GDAL refused something: its own errors have a base class that rasterio does not publish."""
+    return isinstance(error, RasterioError | ValueError | OSError) or type(error).__module__ == "rasterio._err"
 
 
 def _epsg(crs: CRS) -> int | None:

@@ -143,8 +143,8 @@ def change(
         region: cells that share ground with it; None for all.
 
     Raises:
-        OptionError: nothing of the archive is of one of the times or in the region, the times overlap, or there is one
-            class only.
+        OptionError: nothing of the archive is of one of the times or in the region, or only pictures are; the times
+            overlap, or there is one class only.
         EncoderMismatchError: the method was fitted with another encoder.
         StoreError: a partition is damaged.
         DataFormatError: the archive is empty.
@@ -154,6 +154,8 @@ def change(
     if before.end is None or after.first is None or after.first < before.end:
         raise OptionError(f"the earlier time {before} does not end before the later one {after} begins; name two times")
     first, second = (_rasters(ask(archive, question, region, time).chosen) for time in (before, after))
+    if not (first and second):
+        raise OptionError(f"{archive.path} has no rasters of both times, only pictures, which have no cells to compare")
     scale = _scale(question, [*first, *second])
     taken: list[tuple[Source, Mask]] = []
     before_reach, after_reach = (Reach.of([one.sources[0] for one in some]) for some in (first, second))
