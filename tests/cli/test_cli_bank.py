@@ -105,7 +105,7 @@ class TestModel:
     def test_a_fit_into_the_same_folder_keeps_what_was_there_in_the_history(self, model: Path, prepared: Path) -> None:
         version = told("classes", "add", "harbor", "--to", model)["version"]
         words = ("fit", "kernel", "-e", prepared / "store", "-c", prepared / "classes.csv", "--no-select", "-o", model)
-        run(*words)
+        assert f"note: {model} held a model of 11 classes, which this one replaces" in invoke(*words).stderr
         assert len(told("classes", "list", model)["classes"]) == 10
         assert "harbor" in told("classes", "restore", version[:10], "--in", model)["classes"]
 

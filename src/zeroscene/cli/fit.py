@@ -90,6 +90,7 @@ def command(
     """Choose options, fit, save."""
     from zeroscene.embeddings.store import EmbeddingStore
     from zeroscene.options import parse_assignments
+    from zeroscene.serving.model import replaced
     from zeroscene.serving.tables import read_tables
 
     output = Output(as_json)
@@ -100,7 +101,10 @@ def command(
     table = read_tables(classes)
     pictures = EmbeddingStore.open(embeddings).read(grids=wanted.reads == "grids")
     train = _training_set(pictures, seen, split)
+    told = replaced(out)
     choice = fit_and_keep(method, train, table, out, embeddings, fixed, select, seed)
+    if told is not None:
+        typer.echo(f"note: {told}", err=True)
     output.say(f"{method} fitted on {plural(len(train.pictures), 'picture')} of {plural(len(train.seen), 'class')}")
     for line in (*evidence(choice), *_promise(out)):
         output.say(line)
@@ -253,7 +257,8 @@ def _promise(out: Path, precision: float = 0.95) -> list[str]:
         return []
     most = confidence.settings["new"].thresholds[-1].candidates
     try:
-        told = f"{100 * confidence.expected_coverage(most, precision):.0f} % of the pictures get an answer"
+        share = confidence.expected_coverage(most, precision)
     except OptionError as error:
-        told = str(error)
-    return [f"confidence: among {most} new classes, at {100 * precision:g} % precision: {told}"]
+        return [f"confidence: among {most} new classes, {error}"]
+    told = f"at {100 * precision:g} % precision {100 * share:.0f} % of the pictures get an answer"
+    return [f"confidence: among {most} new classes, {told}"]

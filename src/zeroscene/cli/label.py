@@ -86,6 +86,7 @@ def command(
     from zeroscene.serving.answers import check_suffix
     from zeroscene.serving.class_names import class_names
     from zeroscene.serving.label import WordModel
+    from zeroscene.serving.model import replaced
     from zeroscene.serving.stores import require_pictures
 
     if out is not None:
@@ -94,6 +95,8 @@ def command(
     output, wish = Output(as_json), asking(refine, least, None)
     model = WordModel.of(class_names(names), encoder, texts=texts, templates=template, download=download)
     if save is not None:
+        if (told := replaced(save)) is not None:
+            typer.echo(f"note: {told}", err=True)
         model.save(save)
     answers = model.labeller.label(pictures, wish, examples=examples, beside=out)
     tell(replace(answers, made={"encoder": encoder, **answers.made}), out, output)

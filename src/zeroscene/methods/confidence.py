@@ -118,7 +118,7 @@ class Setting(_Record):
                 most = f"the highest that is tried is {100 * PRECISIONS[-1]:g} %"
             raise OptionError(
                 f"a precision of {100 * precision:g} % cannot be promised: on {len(self.classes)} held-out classes "
-                f"{most}"
+                f"{most}; ask for less, or for a least probability"
             )
         further = np.log((candidates - 1) / (known.candidates - 1)) if candidates > known.candidates else 0.0
         return kept.lead + TAIL * float(further)

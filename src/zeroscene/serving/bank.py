@@ -169,7 +169,7 @@ class Bank:
         try:
             made = make_entries(opened)
         except UnknownNameError as error:
-            raise UnknownNameError(str(error).replace(knowledge.REMEDY, remedy(bank))) from error
+            raise UnknownNameError(str(error).replace(knowledge.REMEDY, _advice(bank, option))) from error
         for reader in asked.values():
             for entry in made:
                 alone = replace(bank, entries=(entry,)).table
@@ -282,3 +282,8 @@ def told(provenance: Mapping[str, Any]) -> str:
     if not isinstance(encoder, Mapping):
         return source
     return f"{source} (encoder {encoder.get('name')!r}, weights {encoder.get('weights')})"
+
+
+def _advice(bank: ClassBank, option: str) -> str:
+    """Return how an unknown class gets into a bank, to who adds classes (`--encoder`) or only asks about them."""
+    return remedy(bank) if option == "--encoder" else f"add it with `zeroscene classes add`: {remedy(bank)}"

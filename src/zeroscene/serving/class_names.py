@@ -54,7 +54,7 @@ def class_names(given: Sequence[str] | None, dataset: str | None = None, folder:
 
         wanted += SceneFolder.open(folder).classes
     if not wanted:
-        raise OptionError("no classes: name them, or give @FILE, --dataset or --folder")
+        raise OptionError("no classes: name them, or give @FILE with one name a line")
     names.index(wanted, "class names")
     return tuple(wanted)
 

@@ -1,13 +1,14 @@
 """What the command line keeps beside a fitted method: how its options were chosen, its class table, its encoder."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from zeroscene import names
-from zeroscene.errors import EncoderError, OptionError, UnknownNameError
+from zeroscene.errors import EncoderError, OptionError, UnknownNameError, ZeroSceneError
 from zeroscene.evaluation.results import Choice
 from zeroscene.files import read_json, write_json
 from zeroscene.methods.confidence import Confidence
@@ -39,6 +40,19 @@ def keep(folder: Path, choice: Choice, table: ClassTable, origin: Origin | None)
     BankFile(folder / BANK).write(ClassBank.of(table), f"fitted with {len(table)} classes", "zeroscene fit")
     if origin is not None:
         origin.write(folder)
+
+
+def replaced(folder: Path) -> str | None:
+    """Return what a new model in a folder replaces there, a sentence, or None where there is none."""
+    if not (folder / BANK).is_file():
+        return None
+    with suppress(ZeroSceneError):
+        count = len(BankFile(folder / BANK).read())
+        return (
+            f"{folder} held a model of {count} classes, which this one replaces; its classes stay in the history "
+            f"(zeroscene classes history {folder})"
+        )
+    return f"{folder} held a model whose class bank is damaged; this one replaces it"
 
 
 @dataclass(frozen=True)
