@@ -81,7 +81,7 @@ def extract(
         StoreError: the store belongs to other pictures or options, another run is writing it, the grids do not fit on
             the disk, or not one picture could be encoded.
     """
-    batch = batch if batch is not None else _usual_batch()
+    batch = batch if batch is not None else usual_batch()
     workers = workers if workers is not None else (os.cpu_count() or 1)
     for name, value in (("batch", batch), ("part", part), ("views", views), ("workers", workers)):
         if value < 1:
@@ -147,7 +147,7 @@ def manifest_of(
         part: as for `extract`.
         views: views whose token grids are kept; None for a store without grids.
     """
-    batch = batch if batch is not None else _usual_batch()
+    batch = batch if batch is not None else usual_batch()
     starts = range(0, len(pictures.ids), part)
     arithmetic = {name: str(getattr(encoder, name)) for name in ("precision", "backend") if hasattr(encoder, name)}
     return Manifest(
@@ -165,7 +165,8 @@ def manifest_of(
     )
 
 
-def _usual_batch() -> int:
+def usual_batch() -> int:
+    """Return how many pictures an encoder takes at once where nobody says it."""
     return 128 if torch.cuda.is_available() else 16
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
-import torch
 
+from zeroscene.embeddings.extract import usual_batch
 from zeroscene.embeddings.parts import PartRows, SkippedPicture
 from zeroscene.embeddings.store import EmbeddingStore, Manifest
 from zeroscene.encoders.base import ImageEncoder
@@ -94,7 +94,7 @@ class WindowWork:
         cls, raster: GeoRaster, layout: Layout, encoder: ImageEncoder, work: str | Path, batch: int | None = None
     ) -> Self:
         """Return the work of a folder, new or begun by the same call; arguments and errors as of `encode_windows`."""
-        batch = batch if batch is not None else (128 if torch.cuda.is_available() else 16)
+        batch = batch if batch is not None else usual_batch()
         if batch < 1:
             raise OptionError(f"batch must be at least 1, not {batch}")
         if (layout.height, layout.width) != (raster.height, raster.width):

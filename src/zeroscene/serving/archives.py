@@ -97,10 +97,10 @@ class Reopened:
             EncoderError: it is not where the archive says.
             OptionError: the archive does not say where it is.
         """
-        opened, noted = Archive.open(self.archive), Origin.read(self.archive)
+        archive, noted = Archive.open(self.archive), Origin.read(self.archive)
         if noted is None:
-            raise OptionError(f"{self.archive} does not say where its encoder {opened.encoder.name!r} is")
-        return noted.open(opened.encoder, precision=self.precision, download=self.download)
+            raise OptionError(f"{self.archive} does not say where its encoder {archive.encoder.name!r} is")
+        return noted.open(archive.encoder, precision=self.precision, download=self.download)
 
 
 def _first_cutting(

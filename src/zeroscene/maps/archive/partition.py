@@ -7,7 +7,7 @@ raster lies nowhere), `embedding` (FixedSizeList of float32). The footer says al
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -188,9 +188,7 @@ class Partition:
         Raises:
             StoreError: as for `iter_parts`.
         """
-        parts = list(self.iter_parts(grids))
-        ids = tuple(name for part in parts for name in part.ids)
-        return Embeddings(ids, np.concatenate([part.x for part in parts]), self.identity)
+        return together(self.iter_parts(grids), self.identity)
 
     def encoded(self) -> WindowVectors:
         """Return the windows of the raster as `maps.encode` gave them, for maps; the raster itself is not looked at.
@@ -270,3 +268,10 @@ def id_of(fingerprints: Sequence[str]) -> str:
 def damaged(file: Path) -> StoreError:
     """Return the error about a partition that cannot be read."""
     return StoreError(f"{file} is damaged; delete this file and add its raster again")
+
+
+def together(parts: Iterable[Embeddings], encoder: EncoderIdentity) -> Embeddings:
+    """Return the vectors of all parts, one or more, as one."""
+    found = list(parts)
+    ids = tuple(name for part in found for name in part.ids)
+    return Embeddings(ids, np.concatenate([part.x for part in found]), encoder)

@@ -15,7 +15,7 @@ import numpy as np
 from zeroscene.embeddings.embeddings import Embeddings
 from zeroscene.encoders.base import EncoderIdentity
 from zeroscene.files import json_digest, remove_folder
-from zeroscene.maps.archive.partition import Described, Partition
+from zeroscene.maps.archive.partition import Described, Partition, together
 
 LARGE: Final = 32_768
 FULL: Final = 65_536
@@ -111,9 +111,7 @@ class Shelf:
         Raises:
             StoreError: as for `iter_parts`.
         """
-        parts = list(self.iter_parts(grids))
-        ids = tuple(name for part in parts for name in part.ids)
-        return Embeddings(ids, np.concatenate([part.x for part in parts]), self.identity)
+        return together(self.iter_parts(grids), self.identity)
 
 
 def shelves(folder: Path, partitions: Sequence[Partition]) -> list[Shelf]:
